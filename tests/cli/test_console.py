@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from querybudget.admin import LocalAdmin
-from querybudget.cli.console import HOST, PORT, TOKEN_VARIABLE
+from querybudget.cli.commands import TOKEN as TOKEN_VARIABLE
+from querybudget.cli.console import HOST, PORT
 from querybudget.cli.main import main
 from querybudget.limiter import Limiter, Outcome, request_scope
 from querybudget.overrides import Effect, Override

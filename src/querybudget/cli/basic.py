@@ -9,33 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from querybudget import notation
-from querybudget.cli.commands import add_command, add_policies, policy_of, quiet
+from querybudget.cli.commands import add_command, add_policies, argument, policy_of, quiet
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from querybudget.cli.commands import Commands
     from querybudget.policy.history import History
 
 
-def _read(reads: Callable[[str], int]) -> Callable[[str], int]:
-    """Return a function of `notation` whose errors argparse shows."""
-
-    def read(text: str) -> int:
-        try:
-            return reads(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
-
-
 _KNOWN = (
-    ("age", _read(notation.duration), "TIME", "for how long the store has known the caller"),
-    ("calls", _read(notation.calls), "N", "how many of its calls were answered in a year"),
-    ("spent", _read(notation.dollars), "MONEY", "what they cost: '$20'"),
-    ("clean", _read(notation.elapsed), "TIME", "for how long nothing has slowed or refused it"),
+    ("age", argument(notation.duration), "TIME", "for how long the store has known the caller"),
+    ("calls", argument(notation.calls), "N", "how many of its calls were answered in a year"),
+    ("spent", argument(notation.dollars), "MONEY", "what they cost: '$20'"),
+    ("clean", argument(notation.elapsed), "TIME", "for how long nothing has slowed or refused it"),
 )
 """What a store may know of a caller: words of `when`."""
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from querybudget.cli.commands import add_command
+from querybudget.cli.commands import add_command, argument
 from querybudget.cli.operator import (
     add_caller,
     add_note,
@@ -14,7 +14,6 @@ from querybudget.cli.operator import (
     asking,
     author,
     key_of,
-    measured,
     print_json,
     table,
 )
@@ -24,6 +23,7 @@ from querybudget.text import listed
 if TYPE_CHECKING:
     from querybudget.admin.protocol import Admin
     from querybudget.cli.commands import Commands
+    from querybudget.cli.operator import Task
     from querybudget.overrides import Override
     from querybudget.units import Unit
 
@@ -152,7 +152,9 @@ def _add_rest(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
 
 
-def _change(action: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _change(action: str) -> Task:
+    """Return the work of a command that adds an override."""
+
     async def change(admin: Admin, arguments: argparse.Namespace) -> int:
         entry = _entry(action, arguments)
         await _check_units(entry, admin, arguments)
@@ -306,21 +308,21 @@ async def _audit(admin: Admin, arguments: argparse.Namespace) -> int:
     return 0
 
 
-@measured
+@argument
 def _time(text: str) -> int:
     from querybudget import notation  # noqa: PLC0415
 
     return notation.duration(text)
 
 
-@measured
+@argument
 def _factor(text: str) -> int:
     from querybudget import notation  # noqa: PLC0415
 
     return notation.factor(text)
 
 
-@measured
+@argument
 def _amount(text: str) -> tuple[int, Unit | None]:
     from querybudget import notation  # noqa: PLC0415
 

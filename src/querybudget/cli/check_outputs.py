@@ -24,7 +24,8 @@ def outputs(policy: Policy) -> Iterator[str]:
     if policy.webhooks is not None:
         yield _hooks(policy.webhooks)
     if policy.metrics.prometheus:
-        yield f"metrics: Prometheus scrapes {policy.metrics.prometheus}, open to who reaches it"
+        path = policy.metrics.prometheus
+        yield f"metrics: Prometheus scrapes {path}, and anyone who reaches it may read it"
     if policy.metrics.opentelemetry:
         signals = " and ".join(policy.metrics.opentelemetry)
         yield f"{signals} go to OpenTelemetry's SDK, as it is set up in the process"

@@ -1,4 +1,4 @@
-"""Commands: how one is added to the parser, with an example, and how they are listed."""
+"""What all commands share: how one is added to the parser, what it takes, and how it is listed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from querybudget.errors import SetupError
 
 POLICY = "QUERYBUDGET_POLICY"
 """The variable that names the policy where no argument does."""
 
+TOKEN = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
+"""The variable with the console's token, unless ``--token-env`` names another."""
+
 Run = Callable[[argparse.Namespace], int]
 """Runs a command; returns its exit status."""
+
+T = TypeVar("T")
 
 
 class Commands(Protocol):
@@ -124,3 +129,18 @@ def quiet() -> Generator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def argument(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a type of arguments, for argparse, of a function that raises `ValueError`.
+
+    argparse shows the message of the error, which it would not of a `ValueError`.
+    """
+
+    def parse(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from querybudget.cli.commands import add_command, add_policy, policy_of
+from querybudget.cli.commands import TOKEN, add_command, add_policy, policy_of
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from querybudget.policy.model import Policy
 
 HOST, PORT = "127.0.0.1", 8_321
-TOKEN_VARIABLE = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 HIGHEST_PORT = 65_535
 OWN_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -45,7 +44,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--token-env",
         metavar="NAME",
-        help=f"variable with the token; by default {TOKEN_VARIABLE}. Without a token the console"
+        help=f"variable with the token; by default {TOKEN}. Without a token the console"
         " is read-only",
     )
     parser.add_argument(
@@ -158,7 +157,7 @@ def shared_console(
 
 
 def _token(variable: str | None) -> str | None:
-    token = os.environ.get(variable or TOKEN_VARIABLE)
+    token = os.environ.get(variable or TOKEN)
     if variable and not token:
         raise SetupError(f"expected the console's token in the variable {variable}, found nothing")
     return token or None

@@ -13,11 +13,11 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from querybudget.cli.commands import add_policy, quiet
+from querybudget.cli.commands import TOKEN, add_policy, quiet
 from querybudget.errors import SetupError
 from querybudget.text import listed
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from querybudget.admin.protocol import Admin
     from querybudget.policy.model import Policy
 
-TOKEN = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 
 Task = Callable[["Admin", argparse.Namespace], Awaitable[int]]
 """Does a command's work; returns its exit status."""
@@ -85,7 +84,7 @@ def author(arguments: argparse.Namespace) -> str:
 
 
 def asking(task: Task) -> Callable[[argparse.Namespace], int]:
-    """Return what runs a command's work with an admin, as its arguments say."""
+    """Return a function that runs a command's work on the accounts that its arguments name."""
 
     def run(arguments: argparse.Namespace) -> int:
         with quiet():  # the command says itself what is wrong
@@ -202,7 +201,7 @@ def print_json(value: object) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return columns; all but the first and the last are aligned right if they are figures."""
+    """Return rows as text in columns, aligned left."""
     lines: list[Sequence[str]] = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
@@ -222,15 +221,3 @@ def confirmed(question: str, *, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise SetupError("expected --yes: this cannot be undone, and there is nobody to ask")
     return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-
-
-def measured(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a function that reads an argument as a policy would."""
-
-    def parse(text: str) -> Any:  # noqa: ANN401 - as `read` returns
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse

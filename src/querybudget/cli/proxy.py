@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from querybudget.cli.commands import add_command, add_policy, policy_of
+from querybudget.cli.commands import TOKEN, add_command, add_policy, argument, policy_of
 from querybudget.errors import SetupError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 SETTINGS = "QUERYBUDGET_PROXY"
 """The environment variable by which workers learn what the command was given."""
 
-TOKEN = "QUERYBUDGET_CONSOLE_TOKEN"  # noqa: S105 - the name of a variable
 
 GRACE = 30
 """Seconds that answers which are under way may take when the proxy is told to end."""
@@ -243,13 +242,11 @@ def _listening(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+@argument
 def _duration(text: str) -> int:
     from querybudget import notation  # noqa: PLC0415
 
-    try:
-        return notation.duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return notation.duration(text)
 
 
 def _log() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from querybudget.cli.commands import add_command, add_policy, policy_of, quiet
+from querybudget.cli.commands import add_command, add_policy, argument, policy_of, quiet
 from querybudget.cli.log_arguments import add_logs, records_of
 from querybudget.cli.progress import progress
 from querybudget.errors import SetupError
@@ -88,10 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed or wrong else 0
 
 
+@argument
 def _condition(text: str) -> Condition:
     from querybudget.replay.thresholds import condition  # noqa: PLC0415
 
-    try:
-        return condition(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return condition(text)

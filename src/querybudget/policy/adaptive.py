@@ -19,7 +19,7 @@ MOST_DISTURBED = MICRO // 5
 
 
 class Established(Struct, frozen=True):
-    """Which callers set the threshold: those whom nobody makes in an afternoon."""
+    """Which callers set the threshold: those whose accounts are too old and busy to be made up."""
 
     age: Annotated[Duration, doc("How long ago their account was first seen.")] = 7 * DAY
     calls: Annotated[int, between(1), doc("Calls that they have made at least.")] = 50

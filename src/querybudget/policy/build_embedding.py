@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -11,6 +10,7 @@ from msgspec import UNSET, UnsetType
 from querybudget.policy import file
 from querybudget.policy.build_identity import check_name
 from querybudget.policy.diagnostics import Path, Problems
+from querybudget.policy.fields import FUNCTION
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding
 from querybudget.text import in_units, nearest
 from querybudget.units import MICRO, SECOND
@@ -20,8 +20,6 @@ MAX_EXAMPLES = 64
 MAX_EXAMPLE = 2_000  # characters
 MAX_WEIGHT = 100 * MICRO
 MAX_TIMEOUT = 60 * SECOND
-
-_TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def capabilities(
@@ -76,7 +74,7 @@ def embedding(written: file.EmbeddingFile, problems: Problems) -> Embedding:
             )
         case file.EmbeddingFile(callable=file.CallableFile() as function):
             path = ("embedding", "callable")
-            if function.target is not UNSET and not _TARGET.fullmatch(function.target):
+            if function.target is not UNSET and not FUNCTION.fullmatch(function.target):
                 message = "expected a function such as `package.module:function`"
                 problems.add((*path, "target"), f"{message}, found something else")
             return Embedding(

@@ -15,9 +15,9 @@ Signal = Literal["metrics", "spans"]
 class Exports(Struct, frozen=True):
     """Where metrics go."""
 
-    prometheus: Annotated[str, doc("Path at which Prometheus scrapes; open to who reaches it.")] = (
-        ""
-    )
+    prometheus: Annotated[
+        str, doc("Path at which Prometheus scrapes; anyone who reaches it may read it.")
+    ] = ""
     opentelemetry: Annotated[
         tuple[Signal, ...], doc("What goes to OpenTelemetry's SDK: `metrics`, `spans` or both.")
     ] = ()

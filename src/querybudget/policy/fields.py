@@ -18,9 +18,13 @@ what `querybudget.policy.decode` and `querybudget.policy.schema` need beyond wha
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from msgspec import Meta
+
+FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+"""How a function is named: ``package.module:function``."""
 
 _MEASURE = r"^\s*[0-9._,]+\s*[A-Za-z]*\s*$|\$\{"
 

@@ -221,7 +221,7 @@ class BudgetFile(Struct, frozen=True):
         | None
     ) = None
     suspects: (
-        Annotated[SuspectsFile, doc("In buckets: only those of a pool spend it who stand out.")]
+        Annotated[SuspectsFile, doc("In buckets: only callers of a pool who stand out spend it.")]
         | None
     ) = None
     mode: (
@@ -270,7 +270,7 @@ class CallableFile(Struct, frozen=True):
 class EmbeddingFile(Struct, frozen=True):
     """What turns prompts into vectors."""
 
-    static: Annotated[NothingFile, doc("The one in the package.")] | None = None
+    static: Annotated[NothingFile, doc("The embedding in the package.")] | None = None
     remote: RemoteFile | None = None
     model2vec: Model2VecFile | None = None
     callable: CallableFile | None = None
@@ -346,7 +346,9 @@ class PolicyFile(Struct, frozen=True):
         ],
         doc("Besides those that ship, or in their place; a name to a weight and examples."),
     ] = {}
-    budgets: Annotated[tuple[BudgetFile, ...], doc("At least one.")] | UnsetType = UNSET
+    budgets: Annotated[tuple[BudgetFile, ...], doc("The budgets, at least one.")] | UnsetType = (
+        UNSET
+    )
     routes: Annotated[tuple[GenericRoute, ...], doc("Model routes of your own.")] = ()
     server: Annotated[
         tuple[Server, ...],

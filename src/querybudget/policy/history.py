@@ -35,7 +35,7 @@ class History(Struct, frozen=True):
     def at(
         cls, now: int, *, age: int = 0, calls: int = 0, spent: int = 0, clean: int | None = None
     ) -> History:
-        """Return the history of a caller who is, at a moment, what is said.
+        """Return the history that a caller has at a moment, as the other arguments describe it.
 
         Args:
             now: The moment, µs since the epoch.
@@ -50,7 +50,7 @@ class History(Struct, frozen=True):
 
 
 NEWCOMER = History()
-"""Of callers of whom the store knows nothing, or cannot say it."""
+"""The history of a caller that the store does not know, or while the store does not answer."""
 
 
 class Span(Struct, frozen=True):

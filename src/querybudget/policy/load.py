@@ -23,7 +23,7 @@ from querybudget.policy import (
     servers,
 )
 from querybudget.policy.adaptive import adaptive
-from querybudget.policy.build_outputs import check_outputs
+from querybudget.policy.build_outputs import check_outputs, check_secret
 from querybudget.policy.cors import check_cors
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Node, Path, Problems
@@ -39,7 +39,6 @@ from querybudget.units import Unit
 
 MAX_FILE = 1 << 20  # characters
 PRESET = "preset:"
-MIN_SECRET = 16  # bytes
 
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")  # RFC 6901, section 3
 _PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
@@ -138,14 +137,12 @@ def _policy(node: Node, problems: Problems) -> Policy:
     )
     budgets = build_budgets.budgets(written.budgets, known, problems)
     identity = build_identity.identity(written.identity, written.server, problems)
-    units = {budget.name: budget.quota.unit for budget in budgets if budget is not None}
+    built = tuple(budget for budget in budgets if budget is not None)
+    units = {budget.name: budget.quota.unit for budget in built}
     overrides, sources = _overrides(
         written, override_words.Known(units, identity, partitions), problems
     )
-    scenarios = scenario_words.Known(
-        {budget.name: budget for budget in budgets if budget is not None}, written.hold
-    )
-    built = tuple(budget for budget in budgets if budget is not None)
+    scenarios = scenario_words.Known({budget.name: budget for budget in built}, written.hold)
     policy = Policy(
         budgets=built,
         identity=identity,
@@ -248,11 +245,8 @@ def _check_servers(servers: tuple[Server, ...], problems: Problems) -> None:
 def _secret(written: file.PolicyFile, problems: Problems) -> bytes:
     if written.secret is None or written.secret is UNSET:
         return b""
-    secret = written.secret.encode()
-    if len(secret) < MIN_SECRET:
-        message = f"expected {MIN_SECRET} bytes or more, found {len(secret)}"
-        problems.add(("secret",), f"{message} (`openssl rand -hex 32` makes some)")
-    return secret
+    check_secret(written.secret, ("secret",), problems)
+    return written.secret.encode()
 
 
 def _check_route(route: GenericRoute, path: Path, problems: Problems) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Annotated, cast
@@ -16,7 +15,7 @@ from querybudget.notation import LARGEST, brief
 from querybudget.overrides import ANY_BUDGET, Effect, Override
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
-from querybudget.policy.fields import Duration, Factor, Text, doc, written
+from querybudget.policy.fields import FUNCTION, Duration, Factor, Text, doc, written
 from querybudget.policy.model import Partition, ResolverSpec
 from querybudget.policy.moment import moment
 from querybudget.policy.naming import CallerName, NamedOverride, OverrideSource
@@ -26,7 +25,6 @@ from querybudget.units import MICRO, SECOND, Micros, Millionths, Unit
 MAX_FILE = 16 << 20
 """Bytes of a file of overrides."""
 
-_TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _PLAIN = ("user", "api_key", "address", "account")
 _NAMED = ("header", "claim", "partition")
 _EFFECTS = ("limit", "factor", "amount", "allow", "block")
@@ -181,7 +179,7 @@ def _source(each: OverrideFile, path: Path, problems: Problems) -> OverrideSourc
             problems.add((*path, "from"), "expected a path, found nothing")
             return None
         return OverrideSource(each.source or "", called=False, refresh=each.refresh)
-    if not _TARGET.fullmatch(each.callable):
+    if not FUNCTION.fullmatch(each.callable):
         found = "expected a function such as `package.module:function`"
         problems.add((*path, "callable"), f"{found}, found {brief(each.callable)}")
         return None
@@ -212,7 +210,10 @@ def _named(
 
 
 def _budget(each: OverrideFile, path: Path, known: Known, problems: Problems) -> str:
-    """Return which budgets an override is for: those that count the unit of its amount, unless."""
+    """Return which budgets an override is for.
+
+    If it names none, these are all budgets that count the unit of its limit or amount.
+    """
     if each.budget not in {ANY_BUDGET, *known.budgets, *Unit}:
         near = nearest(each.budget, [*known.budgets, *Unit])
         found = f"expected a budget or a unit, found {brief(each.budget)}{near}"

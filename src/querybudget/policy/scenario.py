@@ -14,7 +14,7 @@ DECISIONS = ("admitted", "refused", "slowed", "degraded", "priced")
 """What becomes of calls, as `querybudget.testing.Decisions` counts it."""
 
 SOME = -1
-"""Of `Expected.counts`: at least one call."""
+"""In `Expected.counts`: at least one call."""
 
 
 class ScenarioCaller(Struct, frozen=True):

@@ -84,8 +84,8 @@ class ExpectFile(Struct, frozen=True):
     degraded: Annotated[Count, doc("Calls that reach it with less asked for.")] | None = None
     priced: Annotated[Count, doc("Calls that are charged above the price `over`.")] | None = None
     by: Annotated[Words, doc("Budgets that refuse, slow or degrade them.")] = ()
-    wait: Annotated[Duration, doc("When refused calls fit.")] | None = None
-    over: Annotated[Factor, doc("For `priced`.")] = MICRO
+    wait: Annotated[Duration, doc("The wait after which refused calls fit.")] | None = None
+    over: Annotated[Factor, doc("For `priced`: the price that calls exceed.")] = MICRO
     status: Annotated[int, between(100, 599), doc("HTTP status of each answer.")] | None = None
     charged: Annotated[
         dict[str, Text], doc("Budget to what the calls take together in the end.")

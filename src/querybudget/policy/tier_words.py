@@ -14,24 +14,24 @@ _Texts = tuple[Text, ...]
 
 
 class DurationsFile(Struct, frozen=True):
-    """From how long, and below how long."""
+    """A range of durations."""
 
-    at_least: Annotated[Duration, doc("The least.")] | None = None
-    below: Annotated[Duration, doc("The first that is too much.")] | None = None
+    at_least: Annotated[Duration, doc("The smallest value.")] | None = None
+    below: Annotated[Duration, doc("The first value that is too large.")] | None = None
 
 
 class CallsFile(Struct, frozen=True):
-    """From how many calls, and below how many."""
+    """A range of numbers of calls."""
 
-    at_least: Annotated[Calls, doc("The least.")] | None = None
-    below: Annotated[Calls, doc("The first that is too much.")] | None = None
+    at_least: Annotated[Calls, doc("The smallest value.")] | None = None
+    below: Annotated[Calls, doc("The first value that is too large.")] | None = None
 
 
 class DollarsFile(Struct, frozen=True):
-    """From how much money, and below how much."""
+    """A range of amounts of money."""
 
-    at_least: Annotated[Dollars, doc("The least.")] | None = None
-    below: Annotated[Dollars, doc("The first that is too much.")] | None = None
+    at_least: Annotated[Dollars, doc("The smallest value.")] | None = None
+    below: Annotated[Dollars, doc("The first value that is too large.")] | None = None
 
 
 _SHORT: dict[str, object] = {"short": "at_least", "number": True}
