@@ -22,9 +22,10 @@ from querybudget.overrides import AuditEntry, Override, Overrides
 from querybudget.traffic.record import TrafficRecord
 
 SECONDS = 30.0
+"""How long an answer may take."""
+
 LONGEST = 600.0
-"""Seconds for an answer that needs a look at every account."""
-"""How long an answer may take: a list reads many accounts."""
+"""Seconds that an answer may take for which every account is read."""
 
 _NOT_FOUND, _ERROR, _SERVER, _TOKEN = 404, 400, 500, 401
 

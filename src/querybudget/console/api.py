@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from querybudget.admin.validation import ACTIONS
 from querybudget.console import running
 from querybudget.console.access import read_body
 from querybudget.console.pages import budget_rows
@@ -25,7 +26,6 @@ MOST = 1_000
 _Body = TypeVar("_Body")
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 _Figure = Annotated[int, msgspec.Meta(ge=0, le=10**18)]
-_ACTIONS = ("grant", "override", "allow", "block")
 
 
 class _Change(msgspec.Struct, frozen=True):
@@ -150,8 +150,8 @@ async def add_override(request: Request) -> Response:
     """Add an override."""
     site = await _changing(request)
     change = await _body(request, _Change)
-    if change.action not in _ACTIONS:
-        raise HTTPException(400, f"expected an action of {', '.join(_ACTIONS)}")
+    if change.action not in ACTIONS:
+        raise HTTPException(400, f"expected an action of {', '.join(ACTIONS)}")
     fields: Mapping[str, Any] = msgspec.structs.asdict(change)
     given = {name: fields[name] for name in Override.__struct_fields__ if name in fields}
     override = Override(id="", **given)

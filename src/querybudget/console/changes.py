@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from querybudget.admin.validation import ACTIONS
 from querybudget.console import running
 from querybudget.console.access import read_form
 from querybudget.console.account_pages import SPANS, account_of, account_page
@@ -22,13 +23,6 @@ from querybudget.units import MICRO, NO_TIME, SECOND, Micros, Millionths
 LONGEST_REASON = 200
 _MOST = 10**12
 """Units: the largest figure that a form takes."""
-
-_ACTIONS = {
-    "grant": Effect.LIMIT,
-    "override": Effect.LIMIT,
-    "allow": Effect.ALLOW,
-    "block": Effect.BLOCK,
-}
 
 
 async def log_in(request: Request) -> Response:
@@ -73,7 +67,7 @@ async def change_account(request: Request) -> Response:
     session, fields = await site.access.form(request)
     view = await account_of(site, request)
     action = fields.get("action", "")
-    if action not in _ACTIONS:
+    if action not in ACTIONS:
         raise HTTPException(400, "There is no such action.")
     part = fields.get("part") or view.account
     if part != view.account and part not in view.account.split("|"):
@@ -173,13 +167,13 @@ def _override(fields: dict[str, str], action: str, part: str, by: str, now: int)
     limit = _number(fields, "limit", 0) if action == "override" else 0
     factor = _number(fields, "factor", MICRO) if action == "grant" else MICRO
     amount = _number(fields, "amount", 0) if action == "grant" else 0
-    if _ACTIONS[action] is Effect.LIMIT and (limit, factor, amount) == (0, MICRO, 0):
+    if ACTIONS[action] is Effect.LIMIT and (limit, factor, amount) == (0, MICRO, 0):
         raise HTTPException(400, "Say how the limit changes.")
     return Override(
         id="",
         account=part,
         budget=fields.get("budget", "") or ANY_BUDGET,
-        effect=_ACTIONS[action],
+        effect=ACTIONS[action],
         limit=limit,
         factor=Millionths(factor),
         amount=amount,

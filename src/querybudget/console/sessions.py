@@ -1,9 +1,9 @@
 """Who may change things: the token, and the sessions of people who have given it.
 
 A session is a cookie that is signed with a key made from the token: every worker with the same
-token takes it, and it ends when the token changes. Kept is only which sessions were ended by their
-owners, until they would have ended anyhow: here, and in a store that keeps overrides, where the
-other processes read it.
+token takes it, and it ends when the token changes. The console keeps only which sessions their
+owners have ended, until they would have ended anyhow. It keeps them in this process, and in a store
+that keeps overrides, where the other processes read them.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Sessions:
         self._token = hashlib.sha256(token.encode()).digest()
         self._key = hmac.digest(token.encode(), b"querybudget console sessions", "sha256")
         self._ended: dict[str, int] = {}
-        """When each session that its owner has ended would have ended, µs since the epoch."""
+        """Ids of sessions that were ended, and when each would have ended, µs since the epoch."""
 
     def is_token(self, given: str) -> bool:
         """Return True for the token, after the same time for every text of that length."""

@@ -144,16 +144,17 @@ def calibrate(
             for one in propose(policy, demand, fitted, widened)
         ]
         new = rewritten(text, policy, proposals)
-        upset = _upset(log, load_text(new, source), proposals)
-        if len(upset) * MICRO <= disturb * fitted.identities:
+        disturbed = _disturbed(log, load_text(new, source), proposals)
+        if len(disturbed) * MICRO <= disturb * fitted.identities:
             break
     else:
         raise SetupError(
             "expected a replay to confirm the limits, found that they disturb more: the budgets"
-            " depend on each other, as accounts do that callers share; calibrate fewer of them"
+            " depend on each other, as those do whose accounts callers share; calibrate fewer of"
+            " them at once"
         )
     held_out = [key for key in demand.peaks if part_of(key) is Part.HELD_OUT]
-    hit = sum(1 for key in held_out if key in upset)
+    hit = sum(1 for key in held_out if key in disturbed)
     result = Calibrated(
         text=new,
         proposals=tuple(proposals),
@@ -162,7 +163,7 @@ def calibrate(
         identities=fitted.identities,
         fitted=fitted.fitted,
         above=fitted.above,
-        disturbed=len(upset),
+        disturbed=len(disturbed),
         held_out=len(held_out),
         held_out_disturbed=hit,
         bound=100 * upper_bound(hit, len(held_out)),
@@ -179,7 +180,7 @@ def _measured(demand: Demand, *, ground: bool) -> Iterator[str]:
     return (name for name in BLOCKS if known.get(name, True))
 
 
-def _upset(log: _Log, policy: Policy, proposals: Sequence[Proposed]) -> set[str]:
+def _disturbed(log: _Log, policy: Policy, proposals: Sequence[Proposed]) -> set[str]:
     """Return the identities that a replay disturbs if everything proposed is enforced."""
     given_up = {one.budget for one in proposals if one.shadow}
     budgets = tuple(
@@ -187,7 +188,7 @@ def _upset(log: _Log, policy: Policy, proposals: Sequence[Proposed]) -> set[str]
     )
     plain = replace(policy, budgets=budgets, overrides=(), override_sources=())
     run, _ = log.replay(plain)
-    return run.sides[0].tallies.upset
+    return run.sides[0].tallies.callers_disturbed
 
 
 def _commented(one: Calibrated, policy: Policy, log: Replayed, demand: Demand) -> str:

@@ -1,4 +1,4 @@
-"""How sure a share is that was seen in a sample. Pure; no distribution is assumed.
+"""How sure a statement about a share is that was seen in a sample. Pure, for any distribution.
 
 The (k+1)-th largest of n values is an upper tolerance limit: with the confidence asked for, at most
 a share p of all that the sample stands for lies above it, if P(Bin(n, p) <= k) is at most one minus

@@ -24,8 +24,8 @@ from querybudget.traffic.record import TrafficRecord
 CACHED = 4_096
 """Routes that are kept; the least recently used is dropped."""
 
-UNAUTHENTICATED = frozenset({401, 403, 407, 429})
-"""Statuses of answers that nothing is charged for, as `querybudget.asgi` has them."""
+GIVEN_BACK = frozenset({401, 403, 407, 429})
+"""Statuses below 500 of answers that nothing is charged for, as in `querybudget.asgi`."""
 
 _PATHS = {
     "chat": "/v1/chat/completions",
@@ -87,9 +87,9 @@ class Logged:
         self._limiter = limiter
         self._partitions = tuple(policy.partitions)
         self._tiers = {tier.name for tier in policy.tiers} | {DEFAULT_TIER}
-        told = all(map(_told_by_source, policy.tiers))
-        self._tier = tier_rules(policy.tiers) if policy.tiers and told else None
-        if not told:  # then tiers are as the log says
+        decidable = all(map(_is_decidable, policy.tiers))
+        self._tier = tier_rules(policy.tiers) if policy.tiers and decidable else None
+        if not decidable:  # then tiers are as the log says
             limiter.rules.histories = None
         self.asked: Callable[[str, str, str], Asked] = lru_cache(CACHED)(self._asked)
         self._callers: Callable[[str, str, str], Caller] = lru_cache(CACHED)(self._caller)
@@ -184,7 +184,7 @@ def outcome_of(record: TrafficRecord) -> Outcome:
         return _ANSWERED
     if not status:
         return _FAILED if record.settlement and usage == Usage() else _ANSWERED
-    if status in UNAUTHENTICATED or status >= 500:  # noqa: PLR2004 - HTTP's own
+    if status in GIVEN_BACK or status >= 500:  # noqa: PLR2004 - HTTP's own
         return _FAILED
     return _REJECTED
 
@@ -198,7 +198,7 @@ def _segments(record: TrafficRecord) -> tuple[Segment, ...]:
 
 
 def _opaque(kinds: tuple[str, ...], *, found: bool) -> tuple[Opaque, ...]:
-    """Text that is no language is found in the texts, as the first time, if there are any."""
+    """Return what cannot be read; if texts are logged, text that is no language is found there."""
     return tuple(Opaque(kind, "") for kind in kinds if kind != OPAQUE_TEXT or not found)
 
 
@@ -214,7 +214,7 @@ def _operation(route: Route, path: str) -> str:
     return "chat"
 
 
-def _told_by_source(tier: Tier) -> bool:
+def _is_decidable(tier: Tier) -> bool:
     """Return True if a record says all that a tier's rule asks."""
     rules = [rule for rule in (tier.when, tier.when.excluded) if rule is not None]
     return not any(rule.claims or rule.headers or rule.partitions or rule.callers for rule in rules)

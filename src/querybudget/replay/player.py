@@ -17,7 +17,7 @@ from querybudget.stores import MemoryStore
 from querybudget.traffic.record import TrafficRecord
 
 LEARNT = 16
-"""Calls whose mean duration a call has of which nobody knows how long it would have taken."""
+"""Calls whose mean duration is assumed for a call whose own is unknown: it was refused."""
 
 _ANSWERED = Outcome.ANSWERED
 _T = TypeVar("_T")

@@ -111,9 +111,10 @@ def part_of(identity: str) -> Part:
 
 
 def drawn_for(number: int) -> int:
-    """Return of how many identities so many set the limits, in 19 of 20 logs.
+    """Return how many identities a log needs so that `number` of them set the limits.
 
-    Their hashes decide it, so it is a binomial draw, here by its normal approximation.
+    That holds for 19 of 20 logs. Hashes of the identities decide it, so it is a binomial draw, here
+    by its normal approximation.
     """
     part = _PARTS.count(Part.LIMIT) / len(_PARTS)
     spread = _SURE * math.sqrt(part * (1 - part))
@@ -122,7 +123,7 @@ def drawn_for(number: int) -> int:
 
 
 def fit(demand: Demand, share: int) -> Fit:
-    """Return the levels that at most a share of identities needs more than, of any of them.
+    """Return levels of all budgets together, which at most a share of identities exceeds anywhere.
 
     Args:
         demand: What the identities need.
@@ -220,12 +221,15 @@ def _threshold(response: BucketResponse, level: int) -> tuple[int, dict[str, int
 
 
 def _scale(column: Sequence[int], share: int) -> int:
-    """Return what at most a share of some identities needs more than, of one budget."""
+    """Return the use of one budget that at most a share of some identities exceeds."""
     return max(1, sorted(column, reverse=True)[len(column) * share // MICRO])
 
 
 def _ranked(peaks: Iterable[Sequence[int]], scales: Sequence[int]) -> list[tuple[int, int]]:
-    """Return by how much of a scale each identity needs most, largest first, as fractions."""
+    """Return for each identity its largest need in terms of the scales, as fractions, sorted.
+
+    The largest comes first.
+    """
     found = [
         max(zip(one, scales, strict=True), key=lambda pair: pair[0] / pair[1], default=(0, 1))
         for one in peaks

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from heapq import nlargest
 
 from querybudget.coverage import Stage
-from querybudget.ledger import Decision
+from querybudget.ledger import UNCHARGED, Decision
 from querybudget.limiter import Admission, Refusal
 from querybudget.replay.results import CallerCount, Changed, Count, Happening, Played
 from querybudget.units import MICRO, NO_TIME, Micros
@@ -20,8 +20,7 @@ MOST = 10
 BLOCKED, NO_PRICE = "(blocked)", "(no price)"
 """In place of a budget's name: the caller is blocked, or the model has no price."""
 
-UNCHARGED = -1
-_NONE, _REFUSE = Stage.NONE, Stage.REFUSE
+
 _NAMES = tuple(Happening)
 _DISTURBED = frozenset({Happening.REFUSED, Happening.SLOWED, Happening.DEGRADED, Happening.PRICED})
 
@@ -64,14 +63,14 @@ class Tallies:
     Attributes:
         calls, unlimited, disturbed, agreed, differed: As in `Played`.
         callers: Identities seen.
+        callers_disturbed: Identities ever refused, slowed, degraded or priced above 1.
     """
 
     def __init__(self, policy: str) -> None:
         self._policy = policy
         self.calls = self.unlimited = self.disturbed = self.agreed = self.differed = 0
         self.callers = set[str]()
-        self.upset = set[str]()
-        """Identities ever disturbed."""
+        self.callers_disturbed = set[str]()
         self._tallies: dict[tuple[Happening, str], Tally] = {}
 
     def add(self, at: int, identity: str, admission: Admission | None) -> frozenset[Happening]:
@@ -93,7 +92,7 @@ class Tallies:
             tally.add(at, identity)
         if not _DISTURBED.isdisjoint(kinds):
             self.disturbed += 1
-            self.upset.add(identity)
+            self.callers_disturbed.add(identity)
         return kinds
 
     def result(self, not_replayed: dict[str, str], caveats: tuple[str, ...]) -> Played:
@@ -106,7 +105,7 @@ class Tallies:
             unlimited=self.unlimited,
             callers=len(self.callers),
             disturbed=self.disturbed,
-            callers_disturbed=len(self.upset),
+            callers_disturbed=len(self.callers_disturbed),
             totals=tuple(count for count in counts if not count.budget),
             budgets=tuple(count for count in counts if count.budget),
             agreed=self.agreed,
