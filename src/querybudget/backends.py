@@ -7,6 +7,7 @@ opened.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,8 +30,8 @@ STORE_RETRY = Micros(5 * SECOND)
 """µs after which to try a call again that was refused because the store is down: when the store
 will answer cannot be known."""
 
-Reach = str
-"""Who counts together: ``process``, ``host`` (the workers of one machine) or ``network``."""
+Reach = Literal["process", "host", "network"]
+"""Who counts together: one process, the workers of one machine, or all that reach the server."""
 
 
 class Guarantees(Struct, frozen=True):

@@ -33,7 +33,7 @@ from querybudget.ledger import (
 from querybudget.ledger.coverage import CoverageDecision, evaluate, update_profile
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.codec import Deciding
-from querybudget.stores.redis.single_server import Reply, SingleServerOps, charged_partitions
+from querybudget.stores.redis.single_server import ReserveReply, SingleServerOps, charged_partitions
 from querybudget.units import Micros, Unit
 
 TRIES = 5
@@ -144,7 +144,7 @@ class ClusterOps:
                 raise result
         return None
 
-    async def _charge_part(self, part: _Part) -> tuple[Reply, Decision]:
+    async def _charge_part(self, part: _Part) -> tuple[ReserveReply, Decision]:
         charge = part.charge
         deciding = Deciding(charge.price, uncharged=part.uncharged)
         reply = await self._single.charge(charge, charge.partitions, deciding)

@@ -41,7 +41,8 @@ _ALGORITHMS = {
 _UNPRICED = {Unit.CONCURRENT, Unit.BUCKETS}
 
 _GENERATION, _ID = 6, 12
-"""Bytes of an account's generation, by which it differs from a forgotten one, and of an id."""
+"""Bytes of an account's generation, which tells it from a forgotten one of the same key, and of a
+reservation's id."""
 
 _ACCOUNT_HEAD = 1 + _GENERATION + 7 + 7 + 4 + 7
 
@@ -52,7 +53,7 @@ _LONGEST_TIER = 255
 _MOST_OPEN = 10_000
 
 NO_PROFILE, ANY_PROFILE = bytes(_ID), b"\xff" * _ID
-"""Versions of a profile: there is none; whichever there is."""
+"""Versions that stand for no profile, and for any profile."""
 
 _CALL = struct.Struct(">QQQBB12s6s")
 _REQUESTED_LINE = struct.Struct(">BBQq")

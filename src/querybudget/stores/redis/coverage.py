@@ -28,7 +28,7 @@ from querybudget.stores.loops import PerLoop
 from querybudget.stores.redis import codec
 from querybudget.stores.redis.codec import ANY_PROFILE, MAX_NUMBER, Deciding
 from querybudget.stores.redis.single_server import (
-    Reply,
+    ReserveReply,
     SingleServerOps,
     admission,
     charged_partitions,
@@ -209,7 +209,7 @@ class CoverageOps:
         after = _after(charge, accounts, before, profiles)
         return Draft(coverage, before, after, list(partitions), deciding)
 
-    async def _send(self, charge: Charge, draft: Draft) -> Reply:
+    async def _send(self, charge: Charge, draft: Draft) -> ReserveReply:
         """Run the script. What it would change is known from now on, until it says otherwise."""
         cache = self._known
         cache.update(draft.after)
@@ -235,7 +235,7 @@ class CoverageOps:
                 cache.pop(partition, None)
         return reply
 
-    def _answer(self, charge: Charge, draft: Draft, reply: Reply) -> Decision | None:
+    def _answer(self, charge: Charge, draft: Draft, reply: ReserveReply) -> Decision | None:
         """Return the decision that a script's reply means; None to try again."""
         if reply.kind == "A":
             price = Millionths(draft.deciding.price)

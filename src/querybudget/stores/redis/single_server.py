@@ -50,11 +50,11 @@ _ADMITTED_LINE = struct.Struct(">qqq")
 _SETTLED = {b"D": Settled.DONE, b"L": Settled.LATE, b"N": Settled.REPEATED}
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """What `reserve.lua` says.
+class ReserveReply(msgspec.Struct, frozen=True):
+    """The reply of `reserve.lua`.
 
     Attributes:
-        kind: Its first letter, which the script explains.
+        kind: Its first letter; `reserve.lua` lists them.
         now: The server's time, µs.
         lines: If it admits and says all: of each line what is held and left in µ-units, and the µs
             until nothing is used.
@@ -134,7 +134,7 @@ class SingleServerOps:
         reply = await self.charge(charge, charge.partitions, Deciding(charge.price))
         return self.decision(charge, reply)
 
-    def decision(self, charge: Charge, reply: Reply) -> Decision:
+    def decision(self, charge: Charge, reply: ReserveReply) -> Decision:
         """Return the decision that a reply means, if no profile takes part."""
         if reply.kind == "A":
             return admission(charge, reply, charge.price)
@@ -146,7 +146,9 @@ class SingleServerOps:
             raise StoreError("the script and the ledger do not agree on a call; please report it")
         return decision
 
-    async def charge(self, charge: Charge, partitions: Sequence[str], deciding: Deciding) -> Reply:
+    async def charge(
+        self, charge: Charge, partitions: Sequence[str], deciding: Deciding
+    ) -> ReserveReply:
         """Charge all lines or none, as far as a call is decided.
 
         Args:
@@ -166,8 +168,8 @@ class SingleServerOps:
         kind, now = head[:1].decode(), self._heard(_NOW.unpack_from(head, 1)[0])
         rest = head[1 + _NOW.size :]
         if isinstance(reply, bytes):
-            return Reply(kind, now, list(_ADMITTED_LINE.iter_unpack(rest)))
-        return Reply(kind, now, (), rest, dict(zip(partitions, reply[1:], strict=True)))
+            return ReserveReply(kind, now, list(_ADMITTED_LINE.iter_unpack(rest)))
+        return ReserveReply(kind, now, (), rest, dict(zip(partitions, reply[1:], strict=True)))
 
     async def fold(
         self, charge: Charge, partition: str, version: bytes, profile: bytes
@@ -308,7 +310,7 @@ def charged_partitions(lines: Sequence[Line]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([line.partition for line in lines]))
 
 
-def admission(charge: Charge, reply: Reply, price: Millionths) -> Decision:
+def admission(charge: Charge, reply: ReserveReply, price: Millionths) -> Decision:
     """Return the decision of a call that a script admitted, and said all about."""
     held = tuple([held for held, _, _ in reply.lines])
     statuses = tuple(
@@ -321,7 +323,7 @@ def admission(charge: Charge, reply: Reply, price: Millionths) -> Decision:
     return Decision(Verdict.ADMIT, statuses, NO_TIME, reservation, price)
 
 
-def repeated(charge: Charge, accounts: Mapping[str, Account], reply: Reply) -> Decision:
+def repeated(charge: Charge, accounts: Mapping[str, Account], reply: ReserveReply) -> Decision:
     """Return the decision on a charge that was made before: the same one each time."""
     count = len(charged_partitions(charge.lines))
     reservation = codec.unpack_reservation(charge, reply.record, count)

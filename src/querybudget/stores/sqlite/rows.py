@@ -60,7 +60,7 @@ class Wanted(msgspec.Struct, frozen=True):
     begins: bool = False
 
 
-class _Books(msgspec.Struct, array_like=True, frozen=True):
+class _PackedAccount(msgspec.Struct, array_like=True, frozen=True):
     """An account whose profile and windows are not read yet."""
 
     since: int
@@ -72,7 +72,7 @@ class _Books(msgspec.Struct, array_like=True, frozen=True):
 
 
 _decoder = msgspec.msgpack.Decoder(Account)
-_books = msgspec.msgpack.Decoder(_Books)
+_packed_account = msgspec.msgpack.Decoder(_PackedAccount)
 _window: msgspec.msgpack.Decoder[State] = msgspec.msgpack.Decoder(State)
 _profile: msgspec.msgpack.Decoder[CallerProfile | Group] = msgspec.msgpack.Decoder(
     CallerProfile | Group
@@ -152,7 +152,7 @@ class AccountRow:
 
 
 def expiry(account: Account, quotas: Iterable[Quota], before: int, now: int) -> int:
-    """Return the moment in µs from which an account means no more than a new one, or a later one.
+    """Return a moment in µs from which an account says no more than a new one would.
 
     Args:
         account: The account.
@@ -213,9 +213,9 @@ def _records(rows: Iterable[Sequence[Any]]) -> list[AccountRecord]:
 
 
 def _record(key: str, row: Sequence[Any]) -> AccountRecord:
-    known, seen, expires, books = row
+    known, seen, expires, packed = row
     try:
-        account = AccountRow(key, (known, seen, expires, books), 0).account
+        account = AccountRow(key, (known, seen, expires, packed), 0).account
     except StoreError as error:
         logger.warning("one account is listed as empty: %s", error)
         account = Account()
@@ -289,11 +289,11 @@ def _unpack(packed: bytes) -> Account:
     try:
         return _decoder.decode(packed)
     except msgspec.ValidationError:
-        books = _books.decode(packed)
-    windows = {key: _read(_window, raw) for key, raw in books.windows.items()}
+        account = _packed_account.decode(packed)
+    windows = {key: _read(_window, raw) for key, raw in account.windows.items()}
     known = {key: window for key, window in windows.items() if window is not None}
-    profile = _read(_profile, books.profile)
-    return Account(books.since, known, books.open, profile, books.seen, books.tier)
+    profile = _read(_profile, account.profile)
+    return Account(account.since, known, account.open, profile, account.seen, account.tier)
 
 
 def _read(decoder: msgspec.msgpack.Decoder[T], raw: msgspec.Raw) -> T | None:
