@@ -198,7 +198,7 @@ class QueryBudgetMiddleware:
                     else:
                         limit = limiter.policy.body.limit
                         call = await _read_long(adapter, target, scope, received.body, limit)
-                caller = limiter.caller_for(scope)
+                caller = limiter.rules.caller_for(scope)
                 admission = await limiter.admit_call(caller, route, method, path, call)
                 staged: Scope | None = scope
                 if admission.stage and adapter is not None and received is not None:

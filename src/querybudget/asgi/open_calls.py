@@ -21,22 +21,20 @@ class OpenCalls:
     """The open calls of one middleware.
 
     Attributes:
+        add: Notes a call whose application begins.
         background: Calls whose answers are still being made. They are not waited for.
     """
 
-    __slots__ = ("_calls", "_none", "background")
+    __slots__ = ("_calls", "_none", "add", "background")
 
     def __init__(self) -> None:
         self._calls = set[OpenCall]()
+        self.add = self._calls.add
         self.background = BackgroundAnswers()
         self._none: asyncio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._calls)
-
-    def add(self, call: OpenCall) -> None:
-        """Note a call whose application begins."""
-        self._calls.add(call)
 
     def discard(self, call: OpenCall) -> None:
         """Note that a call is settled, or about to be."""

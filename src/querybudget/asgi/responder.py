@@ -109,12 +109,12 @@ class Responder:
         self._send = send
         self._calls = calls
         self._received = received
-        self._status = 0
-        self._meter: Meter | None = None
-        self._feed: Callable[[bytes], None] | None = None
-        self._gone = False
 
     # What few answers need is not set for each.
+    _status = 0
+    _meter: Meter | None = None
+    _feed: Callable[[bytes], None] | None = None
+    _gone = False
     _shown: Meter | None = None
     _opaque = False
     _told: tuple[tuple[bytes, bytes], ...] = ()

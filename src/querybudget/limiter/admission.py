@@ -299,8 +299,6 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
     """
     plan, call = admission.plan, admission.call
     budgets = plan.budgets
-    if outcome is _FAILED:
-        return [0] * len(budgets)
     if outcome is _ANSWERED:
         if call.operation == UNREADABLE:
             call = _as_answered(call, usage)
@@ -308,6 +306,8 @@ def amounts_of(admission: Admission, outcome: Outcome, usage: Usage) -> list[int
             return [MICRO] * len(budgets)  # as the lines of such a call
         if not plan.counts_buckets:
             return [matched.cost_function(call, usage) for matched in budgets]
+    elif outcome is _FAILED:
+        return [0] * len(budgets)
     if plan.counts_buckets:
         return _with_buckets(admission, call, outcome, usage)
     return [

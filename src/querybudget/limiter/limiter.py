@@ -277,7 +277,7 @@ class Limiter:
             caller = rules.caller_for(caller.scope)
         if rules.histories is not None:
             caller = await rules.with_history(caller)
-        asked, call, matcher = call is not None, call or BARE, rules.matcher
+        asked, call = call is not None, call or BARE
         examined, identity, now = NOT_EXAMINED, caller.identity, self.clock()
         if now > self.feed.due:
             self.feed.wake(now)
@@ -286,7 +286,7 @@ class Limiter:
         if route.examined and not blocked:
             examined = await rules.examiner.examine(caller, route, call)
             now = self.clock()
-        plan = matcher.plan(caller, route, call, examined)
+        plan = rules.matcher.plan(caller, route, call, examined)
         estimate = UNMETERED
         if asked and (plan.needs_usage or self.reporter.on):
             estimate = self.estimator.estimate(identity.key, call)
@@ -302,10 +302,11 @@ class Limiter:
         withheld = rules.withheld
         if withheld is not None and (plan.counts_buckets or withheld):
             withheld.note(admission)
-        if admission.refusal is not None or admission.stage:
+        refused = admission.refusal is not None
+        if refused or admission.stage:
             self._notices.about(admission)
             rules.note_trouble(admission)
-        if admission.refusal is not None:
+        if refused:
             admission.settled = True
             self.reporter.publish(admission, None, 0, Settlement.NONE)
         elif examined.opaque:

@@ -14,7 +14,7 @@ from querybudget.refusals import sentences
 from querybudget.refusals.bodies import Answer, Fault, ProblemType, reply
 from querybudget.refusals.headers import (
     DO_NOT_RETRY,
-    limit_headers,
+    headers_for,
     retry_after,
     should_not_retry,
     without_buckets,
@@ -104,8 +104,7 @@ def answer(
         headers.append(DO_NOT_RETRY)
         # Clients that know none of the headers give up at this code of OpenAI's.
         fault = msgspec.structs.replace(fault, kind="insufficient_quota", code="insufficient_quota")
-    if settings.disclose is not Disclosure.NEVER:
-        headers += limit_headers(visible, dialect, settings, now, disclosed)
+    headers += headers_for(visible, dialect, settings, now, disclosed)
     return reply(fault, dialect, headers, request_id)
 
 

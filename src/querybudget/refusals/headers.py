@@ -39,7 +39,8 @@ _OPENAI_NAMES = {
     Unit.OUTPUT_TOKENS: _openai(b"tokens"),
 }
 # Looking up an enum member costs as much as the rest of a test.
-_BUCKETS, _ALWAYS, _ANTHROPIC = Unit.BUCKETS, Disclosure.ALWAYS, Dialect.ANTHROPIC
+_ALWAYS, _NEVER = Disclosure.ALWAYS, Disclosure.NEVER
+_BUCKETS, _ANTHROPIC = Unit.BUCKETS, Dialect.ANTHROPIC
 _ANTHROPIC_NAMES = {
     Unit.REQUESTS: _anthropic(b"requests"),
     Unit.TOKENS: _anthropic(b"tokens"),
@@ -72,12 +73,13 @@ def headers_for(
     now: int,
     disclosed: Container[str] = (),
 ) -> Headers:
-    """The limit headers of an admitted call.
+    """The limit headers of a call.
 
     Args:
         decision: The decision.
         dialect: Anthropic's clients get Anthropic's header names, all others get OpenAI's.
-        settings: The policy's settings. There are no headers unless it discloses always.
+        settings: The policy's settings. There are no headers unless it discloses always, or the
+            call is refused and it discloses in refusals.
         now: The decision's time, µs.
         disclosed: Names of the budgets that charge this caller alone. Other budgets are left out,
             because their figures show what other callers do.
@@ -85,15 +87,8 @@ def headers_for(
     Returns:
         Headers, names in lower case. Each family of units shows the line with the least left.
     """
-    if settings.disclose is not _ALWAYS:
+    if settings.disclose is not _ALWAYS and (decision.admitted or settings.disclose is _NEVER):
         return []
-    return limit_headers(decision, dialect, settings, now, disclosed)
-
-
-def limit_headers(
-    decision: Decision, dialect: Dialect, settings: Refusals, now: int, disclosed: Container[str]
-) -> Headers:
-    """`headers_for`, whatever `settings` say about disclosure."""
     anthropic = dialect is _ANTHROPIC
     names = _ANTHROPIC_NAMES if anthropic else _OPENAI_NAMES
     tightest: dict[tuple[bytes, ...], LineStatus] = {}

@@ -172,7 +172,7 @@ class Guard:
         """Record a failed request: the guard's, or one made to the store without it."""
         stats = self._stats
         stats.failures += 1
-        stats.healthy = False
+        stats.turn(healthy=False, waits=self._store.suspends)
         expected = isinstance(error, QueryBudgetError)
         kind = type(error)
         # The message of a foreign error may contain anything, a prompt for example.
@@ -285,7 +285,7 @@ class Guard:
 
     def _record_success(self) -> None:
         stats = self._stats
-        stats.healthy = True
+        stats.turn(healthy=True, waits=self._store.suspends)
         if self._breaker.record_success():
             now = self._clock()
             logger.warning(

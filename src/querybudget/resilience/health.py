@@ -29,6 +29,8 @@ class StoreStats(msgspec.Struct):
         without_store: Calls decided without the store.
         last_error: Why the last failed request failed; empty if none has.
         healthy: Whether the last answer was in time and right, or none has been asked for.
+        guarded: Whether requests may wait, and are made through the guard: the store may, or its
+            last answer was wrong or late.
     """
 
     since: Micros
@@ -37,6 +39,11 @@ class StoreStats(msgspec.Struct):
     without_store: int = 0
     last_error: str = ""
     healthy: bool = True
+    guarded: bool = False
+
+    def turn(self, *, healthy: bool, waits: bool) -> None:
+        """Note how the last answer was; `waits` says whether the store may wait for its own."""
+        self.healthy, self.guarded = healthy, waits or not healthy
 
 
 class StoreHealth(msgspec.Struct, frozen=True):

@@ -94,10 +94,9 @@ class ResilientStore:
         self._seconds = settings.timeout / SECOND
         self._wait = wait
         self._sleep = sleep
-        self._waits = store.suspends
         self.renews = isinstance(store, Renews)
         self.follow(policy)
-        self._stats = StoreStats(since=clock())
+        self._stats = StoreStats(since=clock(), guarded=store.suspends)
         self._outbox = Outbox(clock)
         self._guard = Guard(
             store, clock, self._stats, self._outbox, timeout=settings.timeout, name=name, wait=wait
@@ -122,7 +121,7 @@ class ResilientStore:
     @property
     def guarded(self) -> bool:
         """Whether the store is asked through the guard now, so that its verbs may wait."""
-        return self._waits or not self._stats.healthy
+        return self._stats.guarded
 
     @property
     def busy(self) -> bool:
@@ -158,7 +157,7 @@ class ResilientStore:
             charge: What is wanted.
             on_error: What the budget of each line says about a store that fails.
         """
-        guarded = self._waits or not self._stats.healthy
+        guarded = self._stats.guarded
         try:
             decision = await (self._guard if guarded else self.store).reserve(charge)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the call is decided
@@ -179,7 +178,7 @@ class ResilientStore:
         Returns:
             What is reserved now: the same if the store fails, does not know it, or cannot renew.
         """
-        reservation, guarded = reserved.reservation, self._waits or not self._stats.healthy
+        reservation, guarded = reserved.reservation, self._stats.guarded
         if reservation is None:
             return reserved
         try:
@@ -210,7 +209,7 @@ class ResilientStore:
             amounts: µ-units used on each line of its charge, before price.
             lapsed: Whether the reservation had expired before it was renewed.
         """
-        reservation, guarded = reserved.reservation, self._waits or not self._stats.healthy
+        reservation, guarded = reserved.reservation, self._stats.guarded
         if reservation is None:
             return Settlement.FAILED
         if reserved.by is _LOCAL:
@@ -278,7 +277,7 @@ class ResilientStore:
 
     def may_wait(self, reserved: Reserved) -> bool:
         """Return True if settling this may wait for the store."""
-        return reserved.by is _SHARED and (self._waits or not self._stats.healthy)
+        return self._stats.guarded and reserved.by is _SHARED
 
     def settle_later(self, reserved: Reserved, amounts: Sequence[int]) -> None:
         """Settle, as `settle` does, when the store answers the next time."""
@@ -328,7 +327,7 @@ class ResilientStore:
         """Return True if the store may have failed, or come back, without a call that noticed."""
         if not self._stats.healthy:
             return self._guard.would_ask
-        return self._waits and self._clock() - self._probed >= QUIET
+        return self.store.suspends and self._clock() - self._probed >= QUIET
 
     def _watch_store(self) -> None:
         """Ask the store now and then until it has taken everything, unless that is under way.

@@ -21,7 +21,7 @@ the whole and a tenth of it, and so have groups that no line charges. The policy
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 
@@ -94,15 +94,15 @@ class MemoryStore:
         accounts, strangers = self._collect(partitions, now)
         decision = ledger.reserve(accounts, charge, now)
         if strangers and decision.reservation is not None:
-            for partition in strangers:
-                self._keep(partition, accounts[partition], charge)
+            self._keep(strangers, accounts, charge)
         return decision
 
     async def settle(self, reservation: Reservation, amounts: Sequence[int]) -> Settled:
         accounts, strangers = self._collect(map(_PARTITION, reservation.lines))
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         if strangers and settled is not _REPEATED:
-            self._end_probation(strangers, reservation, used=any(amounts))
+            verified = reservation.verified and any(amounts)
+            self._end_probation(strangers, accounts, verified=verified)
         return settled
 
     async def renew(self, reservation: Reservation, ttl: int) -> Micros:
@@ -187,17 +187,16 @@ class MemoryStore:
         return None if account is None else AccountRecord(partition, copied(account), known)
 
     def _find(self, partition: str) -> Account | None:
-        return self._known.find(partition) or self._stranger(partition)
-
-    def _stranger(self, partition: str) -> Account | None:
-        return self._newcomers.find(partition) or self._invented.find(partition)
+        found, _ = self._collect((partition,))
+        return found.get(partition)
 
     def _collect(
         self, partitions: Iterable[str], now: int | None = None
     ) -> tuple[dict[str, Account], list[str]]:
         """Return the accounts of partitions, and the keys of those that are not known ones.
 
-        One that there is not is new, as of `now`; without `now`, it is left out.
+        One that there is not is new, as of `now`; without `now`, it is left out. Each that there is
+        becomes the most recently used of its table.
         """
         known = self._known
         accounts: dict[str, Account] = {}
@@ -209,52 +208,56 @@ class MemoryStore:
             if account is not None:
                 known.move_to_end(partition)
             else:
-                account = self._stranger(partition)
-                if account is None:
-                    if now is None:
-                        continue
-                    account = Account(now)
+                newcomers = self._newcomers
+                account = newcomers.get(partition)
+                if account is not None:
+                    newcomers.move_to_end(partition)
+                else:
+                    account = self._invented.find(partition)
+                    if account is None:
+                        if now is None:
+                            continue
+                        account = Account(now)
                 strangers.append(partition)
             accounts[partition] = account
         return accounts, strangers
 
-    def _keep(self, partition: str, account: Account, charge: Charge) -> None:
-        """Keep the account of an admitted call that is not a known one."""
-        if account.open and partition in self._newcomers:
-            self._newcomers.open(partition)
-            return
-        if account.blank or partition in self._invented:
-            return
-        standing = charge.standing(partition)
-        if standing is _INVENTED:
-            self._invented.add(partition, account)
-        elif standing is _FIXED and not account.open:  # no settlement will make it known
-            self._known.add(partition, account)
-        else:
-            self._newcomers.note(partition, account)
+    def _keep(
+        self, strangers: Sequence[str], accounts: Mapping[str, Account], charge: Charge
+    ) -> None:
+        """Keep the accounts of an admitted call that are not known ones."""
+        newcomers = self._newcomers
+        for partition in strangers:
+            account = accounts[partition]
+            if partition in newcomers and account.open:
+                newcomers.idle.pop(partition, None)
+            elif not account.blank and partition not in self._invented:
+                standing = charge.standing(partition)
+                if standing is _INVENTED:
+                    self._invented.add(partition, account)
+                elif standing is _FIXED:
+                    self._known.add(partition, account)
+                else:
+                    newcomers.note(partition, account)
 
     def _end_probation(
-        self, strangers: Sequence[str], reservation: Reservation, *, used: bool
+        self, strangers: Sequence[str], accounts: Mapping[str, Account], *, verified: bool
     ) -> None:
         """Make newcomers known who are verified now; drop accounts that hold nothing."""
+        newcomers = self._newcomers
         for partition in strangers:
-            account = self._newcomers.get(partition)
-            if account is None:
-                account = self._invented.get(partition)
-                if account is not None and account.blank:
+            account = accounts[partition]
+            if partition not in newcomers:
+                if account.blank:
                     del self._invented[partition]
-            elif used and (reservation.verified or _is_fixed(partition, reservation)):
-                self._newcomers.remove(partition)
+            elif verified:
+                newcomers.remove(partition)
                 self._known.add(partition, account)
-            elif account.blank:
-                self._newcomers.remove(partition)
             elif not account.open:
-                self._newcomers.idle[partition] = None
-
-
-def _is_fixed(partition: str, reservation: Reservation) -> bool:
-    """Return True if the policy makes an account that a reservation charges."""
-    return _FIXED in [line.standing for line in reservation.lines if line.partition == partition]
+                if account.blank:
+                    newcomers.remove(partition)
+                else:
+                    newcomers.idle[partition] = None
 
 
 class _Table(OrderedDict[str, Account]):
@@ -286,10 +289,6 @@ class _Newcomers(_Table):
     def __init__(self, size: int) -> None:
         super().__init__(size)
         self.idle = OrderedDict[str, None]()
-
-    def open(self, partition: str) -> None:
-        """Note that an account has open calls."""
-        self.idle.pop(partition, None)
 
     def note(self, partition: str, account: Account) -> None:
         """Keep an account as the most recently used, with or without open calls."""
