@@ -75,9 +75,7 @@ def reserve(accounts: Mapping[str, Account], charge: Charge, now: int) -> Decisi
             refused = refused or not line.shadow
     if refused:
         return _refuse(charge, states, now)
-    if shadowed or price != MICRO:
-        return _admit(accounts, charge, states, now, skip_shadow=shadowed)
-    return _admit_all(accounts, charge, states, now)
+    return _admit(accounts, charge, states, now, skip_shadow=shadowed)
 
 
 def settle(
@@ -186,7 +184,7 @@ def _reserve_seen(accounts: Mapping[str, Account], charge: Charge, now: int) -> 
 def _take_one(
     accounts: Mapping[str, Account], charge: Charge, line: Line, now: int
 ) -> Decision | None:
-    """Charge the only line at the ordinary price, as `_admit_all` does; None if it does not fit."""
+    """Charge the only line at the ordinary price, as `_admit` does; None if it does not fit."""
     account, quota, name = accounts[line.partition], line.quota, charge.id
     window = account.windows.get(quota.key) or _begin(account.windows, quota)
     room, amount, expires = window.room(quota, now), line.amount, now + charge.ttl
@@ -207,37 +205,6 @@ def _take_one(
     return Decision(_ADMIT, (status,), NO_TIME, reservation)
 
 
-def _admit_all(
-    accounts: Mapping[str, Account],
-    charge: Charge,
-    states: Sequence[tuple[Line, State, int]],
-    now: int,
-) -> Decision:
-    """Charge every line at the ordinary price: what `_admit` does, without what few calls need."""
-    name, expires, tier, opened = charge.id, now + charge.ttl, charge.tier, None
-    held: list[int] = []
-    statuses: list[LineStatus] = []
-    for line, window, room in states:
-        if line.partition != opened:
-            opened = line.partition
-            account = accounts[opened]
-            account.seen, account.tier = now, tier
-            _open(account.open, name, expires + GRACE, now)
-        amount = line.amount
-        if type(window) is LeaseState:
-            window.take(name, expires)
-            reset = LEASE_RETRY
-        else:
-            amount = amount if amount < room else room  # noqa: FURB136 - `min` takes long
-            reset = window.charge(line.quota, amount, now)
-        held.append(amount)
-        statuses.append(LineStatus(line, room - amount, reset))
-    reservation = Reservation(
-        name, charge.lines, tuple(held), now, expires, ORDINARY_PRICE, charge.verified
-    )
-    return Decision(_ADMIT, tuple(statuses), NO_TIME, reservation)
-
-
 def _admit(
     accounts: Mapping[str, Account],
     charge: Charge,
@@ -247,41 +214,45 @@ def _admit(
     skip_shadow: bool,
     coverage: CoverageDecision | None = None,
 ) -> Decision:
-    held: list[int] = []
-    statuses: list[LineStatus] = []
-    name, price, expires, opened = charge.id, charge.price, now + charge.ttl, None
+    """Charge every line; with `skip_shadow`, only those shadow lines that are judged apart."""
+    name, expires, tier, opened = charge.id, now + charge.ttl, charge.tier, None
+    price = charge.price
     if coverage is not None:
         price = Millionths(priced(price, coverage.price))
+    dear = price != MICRO
+    held: list[int] = []
+    statuses: list[LineStatus] = []
     for line, window, room in states:
         if line.partition != opened:
             opened = line.partition
             account = accounts[opened]
-            account.seen, account.tier = now, charge.tier
+            account.seen, account.tier = now, tier
             _open(account.open, name, expires + GRACE, now)
         if skip_shadow and line.shadow and not line.quota.apart:
             held.append(UNCHARGED)
             statuses.append(_status(line, window, room, charge, _prices(charge, coverage, now)))
             continue
-        amount, quota = line.amount, line.quota
-        if type(window) is BucketLine:
-            held.append(window.amount)
-            statuses.append(window.take(now))
-            continue
+        amount = line.amount
         if type(window) is LeaseState:
             window.take(name, expires)
             reset = LEASE_RETRY
+        elif type(window) is BucketLine:
+            held.append(window.amount)
+            statuses.append(window.take(now))
+            continue
         else:
-            if quota.unit is not _BUCKETS:
+            if dear and line.quota.unit is not _BUCKETS:
                 amount = priced(amount, price)
-            amount = min(amount, room)
-            reset = window.charge(quota, amount, now)
+            amount = amount if amount < room else room  # noqa: FURB136 - `min` takes long
+            reset = window.charge(line.quota, amount, now)
         held.append(amount)
         statuses.append(LineStatus(line, room - amount, reset))
     reservation = Reservation(name, charge.lines, tuple(held), now, expires, price, charge.verified)
+    decision = Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price)
     if coverage is None:
-        return Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price)
+        return decision
     observe(accounts, charge, coverage, now)
-    return coverage.added_to(Decision(_ADMIT, tuple(statuses), NO_TIME, reservation, price))
+    return coverage.added_to(decision)
 
 
 def _refuse(

@@ -101,8 +101,7 @@ class MemoryStore:
         accounts, strangers = self._collect(map(_PARTITION, reservation.lines))
         settled = ledger.settle(accounts, reservation, amounts, self._clock())
         if strangers and settled is not _REPEATED:
-            verified = reservation.verified and any(amounts)
-            self._end_probation(strangers, accounts, verified=verified)
+            self._end_probation(strangers, accounts, reservation, amounts)
         return settled
 
     async def renew(self, reservation: Reservation, ttl: int) -> Micros:
@@ -235,13 +234,19 @@ class MemoryStore:
                 standing = charge.standing(partition)
                 if standing is _INVENTED:
                     self._invented.add(partition, account)
-                elif standing is _FIXED:
+                elif standing is _FIXED and not account.open:  # no settlement will make it known
                     self._known.add(partition, account)
                 else:
                     newcomers.note(partition, account)
+                    if standing is _FIXED:
+                        newcomers.fixed.add(partition)
 
     def _end_probation(
-        self, strangers: Sequence[str], accounts: Mapping[str, Account], *, verified: bool
+        self,
+        strangers: Sequence[str],
+        accounts: Mapping[str, Account],
+        reservation: Reservation,
+        amounts: Sequence[int],
     ) -> None:
         """Make newcomers known who are verified now; drop accounts that hold nothing."""
         newcomers = self._newcomers
@@ -250,7 +255,7 @@ class MemoryStore:
             if partition not in newcomers:
                 if account.blank:
                     del self._invented[partition]
-            elif verified:
+            elif (reservation.verified or partition in newcomers.fixed) and any(amounts):
                 newcomers.remove(partition)
                 self._known.add(partition, account)
             elif not account.open:
@@ -284,11 +289,17 @@ class _Table(OrderedDict[str, Account]):
 
 
 class _Newcomers(_Table):
-    """Accounts on probation, of which those with open calls are evicted last."""
+    """Accounts on probation, of which those with open calls are evicted last.
+
+    Attributes:
+        idle: Those without open calls, the least recently used first.
+        fixed: Those that the policy makes.
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
         self.idle = OrderedDict[str, None]()
+        self.fixed = set[str]()
 
     def note(self, partition: str, account: Account) -> None:
         """Keep an account as the most recently used, with or without open calls."""
@@ -303,8 +314,10 @@ class _Newcomers(_Table):
     def remove(self, partition: str) -> Account | None:
         """Remove an account, and return it if it was there."""
         self.idle.pop(partition, None)
+        self.fixed.discard(partition)
         return self.pop(partition, None)
 
     def clear(self) -> None:
         super().clear()
         self.idle.clear()
+        self.fixed.clear()
