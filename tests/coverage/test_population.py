@@ -36,6 +36,7 @@ from querybudget.coverage.response import SUSPECT_SCORE, Suspects
 NOW = 1_700_000_000_000_000
 TAILS = len(TAIL_SHARES)
 SUSPECTS = Suspects()
+ALIKE = Suspects(alike=True)
 PVALUES = (1.0, *TAIL_SHARES)
 """Of a member, by the number of tails that it is in."""
 
@@ -89,6 +90,26 @@ def test_half_a_sweep_among_newcomers_is_touched_and_hardly_anybody_else() -> No
     assert right > 300
     assert wrong * 1_000_000 <= SUSPECTS.slow * (right + wrong)
     assert wrong <= 0.05 * len(innocent)
+
+
+def test_users_of_an_honest_application_that_resembles_a_sweep_touch_nobody() -> None:
+    # As measured: 19 users of one application for spreadsheets, of a source left out of the fit.
+    group = population([5, 5, 6, 3, 0])
+    assert hit(group, 2).score
+    assert not touched(group, [-1, -1, 2], ALIKE).score
+
+
+def test_members_with_a_template_in_common_are_touched_where_most_are_suspect() -> None:
+    group = population([3, 2, 5, 5, 5])
+    assert touched(group, [-1, -1, 2], ALIKE).score
+    assert not touched(group, [-1, -1, 1], ALIKE).score
+
+
+@given(mixtures, st.integers(0, TAILS))
+def test_having_a_template_in_common_touches_nobody_more(members: list[int], tail: int) -> None:
+    group = population(members)
+    tested = touched(group, [-1, -1, tail], ALIKE)
+    assert tested.score <= touched(group, [-1, -1, tail], SUSPECTS).score
 
 
 def test_the_evidence_of_one_look_says_nothing_of_another() -> None:

@@ -307,7 +307,25 @@ async def test_callers_whose_templates_are_about_the_same_are_judged_by_their_me
     assert subject.partition == "template:about:3"
     assert subject.response is not None
     assert subject.response.suspects is not None
+    assert subject.response.suspects.alike
     assert Stage.REFUSE not in dict(subject.response.stages)
+
+
+async def test_only_who_has_a_template_in_common_is_tested_as_of_one_application() -> None:
+    tested = {**BREADTH, "suspects": {"slow": 0.1, "refuse": 0.01}}
+    limiter = memory_limiter(
+        policy({**tested, "name": "a", "per": "template"}, {**tested, "name": "b", "per": "tier"}),
+        analyzer=FakeAnalyzer(),
+    )
+    alike = list[list[bool]]()
+    for key, template in (("a", "You are a tutor"), ("b", "You are a tutor"), ("c", "")):
+        admission = await ask(limiter, chat("one", template=template), key)
+        assert admission.reserved is not None
+        responses = [line.response for line in admission.reserved.charge.lines]
+        suspects = [one.suspects for one in responses if one is not None]
+        alike.append([one.alike for one in suspects if one is not None])
+    assert alike[1][0]
+    assert not any([*alike[0], alike[1][-1], *alike[2]])
 
 
 async def test_a_budget_in_requests_counts_calls_without_a_template_for_their_own_caller() -> None:

@@ -12,6 +12,8 @@ Needs scikit-learn in addition to querybudget. Nothing is set for any corpus by 
                      a fit that saw no corpus that shares a source with it
     CERTAIN          evidence beyond what any of them reached
     POOL_TAILS       evidence that 10, 3, 1 and 0.3 % of honest accounts reach at the first looks
+    POOL_SHARE       the share of an application's accounts beyond each of these that none of the
+                     honest sources reaches, but for one
 
 and of `querybudget.coverage.leaning`: what the same regression says of the mean vector.
 """
@@ -21,8 +23,6 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-
-import numpy as np
 
 from querybudget.embedding.codebook import Codebook
 from tools.score.evaluation import evaluate
@@ -41,13 +41,13 @@ def main() -> None:
     began = time.perf_counter()
     every = streams(arguments.corpora, DRAWS)
     print(f"{len(every.kind)} streams, {time.perf_counter() - began:.0f} s")
-    suspect, certain, tails = evaluate(every)
+    bounds = evaluate(every)
     chosen = (every.kind != "gateway") & ~every.thin
     if arguments.write:
         corpora = sorted(set(every.corpus[chosen]))
         final = fit(every.some(chosen))
-        write(final, suspect, certain, tails, Codebook.load().name, [*map(str, corpora)])
-    print(f"{time.perf_counter() - began:.0f} s", np.round([suspect, certain], 2))
+        write(final, bounds, Codebook.load().name, [*map(str, corpora)])
+    print(f"{time.perf_counter() - began:.0f} s", bounds)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ are what is fitted, so the analyzer is given the embedding's own axes in their p
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.sweep.corpora import Corpus, Entry, Prompt, identities, manifest, read
 from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.evidence import FEATURES, LAST_CURVE, LOOKS, features
-from querybudget.coverage.observation import Chunk, Observation
+from querybudget.coverage.observation import Observation
 from querybudget.coverage.stream import PART as CHUNKS
 from querybudget.coverage.stream import Stream
 from querybudget.embedding import analyzer, recogniser
@@ -167,22 +169,23 @@ def _followed(
     looks, parts = _Looks.none(len(GRID), dimensions), _Looks.none(MOST_PARTS, dimensions)
     stream, total, entered = Stream(), np.zeros(dimensions), set[int]()
     part, of_part, number = Stream(), np.zeros(dimensions), 0
-    for call, chunks in enumerate(_chunks(reader, caller, prompts), 1):
-        new, added = [], np.zeros(dimensions)
-        for chunk in chunks:
+    for call, seen in enumerate(_observed(reader, caller, prompts), 1):
+        new, items, added = [], [], np.zeros(dimensions)
+        for chunk, item in zip(seen.said, seen.items or repeat(0), strict=False):
             pair = chunk.cell // CELLS_PER_BIT
             if chunk.cell >= 0 and pair not in entered:
                 entered.add(pair)
                 added += np.array(chunk.leaning)
                 new.append(msgspec.structs.replace(chunk, leaning=()))
+                items.append(item)
         if not new:
             continue
-        stream.observe(new)
+        stream.observe(new, items)
         total += added
         place = int(np.searchsorted(GRID, stream.chunks, "right")) - 1
         if place >= 0:
             looks.note(place, stream, total, call)
-        part.observe(new)
+        part.observe(new, items)
         of_part += added
         if part.chunks >= CHUNKS and number < MOST_PARTS:
             parts.note(number, part, of_part, call)
@@ -192,21 +195,13 @@ def _followed(
     return looks, parts
 
 
-def _chunks(
+def _observed(
     reader: analyzer.EmbeddingAnalyzer, caller: str, prompts: Sequence[Prompt]
-) -> Iterator[Sequence[Chunk]]:
-    for prompt in prompts:
-        call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, prompt.text),))
-        yield _now(reader.analyze(call, caller)).said
-
-
-def _now(coroutine: Coroutine[object, object, Observation]) -> Observation:
-    """Return the result of a coroutine that waits for nothing, but may let others run."""
-    while True:
-        try:
-            coroutine.send(None)
-        except StopIteration as result:
-            return result.value  # type: ignore[no-any-return]
+) -> Iterator[Observation]:
+    with asyncio.Runner() as runner:
+        for prompt in prompts:
+            call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, prompt.text),))
+            yield runner.run(reader.analyze(call, caller))
 
 
 def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Prompt]]]:

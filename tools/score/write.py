@@ -11,22 +11,16 @@ import numpy as np
 import querybudget.coverage.fitted as shipped
 from querybudget.coverage import leaning
 from querybudget.coverage.evidence import FEATURES
-from tools.score.evaluation import TAILS
+from tools.score.evaluation import TAILS, Bounds
 from tools.score.model import ALLOWANCE, CAP, CLIP, FLOOR, Floats, Model
 
 CORPORA = Path(__file__).with_name("corpora.json")
 """Names of the corpora that the shipped weights were fitted on."""
 
-POOL_SHARE = (0.72, 0.33, 0.13)
-"""Share of a pool's members in each tail that no honest community reached but one, whose every
-member is suspect."""
-
 
 def write(
     final: Model,
-    suspect: float,
-    certain: float,
-    tails: Sequence[Sequence[float]],
+    bounds: Bounds,
     embedding: str,
     corpora: Sequence[str],
 ) -> None:
@@ -43,19 +37,20 @@ from __future__ import annotations
 
 BIAS = {final.bias:.6g}
 CAP, FLOOR, CLIP, ALLOWANCE = {CAP}, {FLOOR}, {CLIP}, {ALLOWANCE}
-SUSPECT, CERTAIN = {suspect:.5g}, {certain:.5g}
+SUSPECT, CERTAIN = {bounds.suspect:.5g}, {bounds.certain:.5g}
 """Evidence that at most 0.75 % of honest callers ever reach in their whole life, and evidence
 beyond what any of them reached; both by fits that had not seen the caller's source."""
 
 POOL_TAILS = (
-{"".join("    (" + ", ".join(f"{v:.5g}" for v in row) + ")," + chr(10) for row in tails)})
+{"".join("    (" + ", ".join(f"{v:.5g}" for v in row) + ")," + chr(10) for row in bounds.tails)})
 """For each of the first looks: evidence that 10, 3, 1 and 0.3 % of honest callers reach."""
 
 TAIL_SHARES = {TAILS}
 """Those shares."""
 
-POOL_SHARE = {POOL_SHARE}
-"""For each tail but the finest: the share of a pool's members in it from which on it is suspect."""
+POOL_SHARE = ({", ".join(f"{share:.2g}" for share in bounds.shares)})
+"""For each tail: the share of a pool's members in it from which on it is suspect. No honest source
+that the fit has not seen has more, but for one whose every member is suspect alone."""
 
 MEAN = (
 {_rows(curves.mean.T)}

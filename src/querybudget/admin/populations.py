@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.fitted import TAIL_SHARES
 from querybudget.coverage.group import POOL_LOOKS, Group
@@ -11,6 +13,7 @@ from querybudget.coverage.population import touched
 from querybudget.coverage.reason import Touched
 from querybudget.identity import DEFAULT_TIER
 from querybudget.limiter.lines import NEWCOMERS
+from querybudget.limiter.partitions import has_one_template
 from querybudget.limiter.rules import Rules
 from querybudget.policy.model import Budget
 from querybudget.stores import AccountRecord
@@ -55,14 +58,16 @@ def touched_of(
     if isinstance(profile, CallerProfile):
         members = [profile.tails]
     for budget in _tested(rules):
-        group = _group(groups.get(pools.get(budget.name, "")))
+        partition = pools.get(budget.name, "")
+        group = _group(groups.get(partition))
         if group is None or budget.response is None or budget.response.suspects is None:
             continue
+        alike = has_one_template(partition)
         told = [
             touched(
                 group,
                 tails,
-                budget.response.suspects,
+                replace(budget.response.suspects, alike=alike),
                 learnt if adaptive else None,
                 adaptive.callers if adaptive else 0,
             )

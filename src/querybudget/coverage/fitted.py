@@ -25,8 +25,8 @@ POOL_TAILS = (
 TAIL_SHARES = (0.1, 0.03, 0.01, 0.003)
 """Those shares."""
 
-POOL_SHARE = (0.72, 0.33, 0.13)
-"""For each tail but the finest: the share of a pool's members in it from which on it is suspect."""
+POOL_SHARE = (0.75, 0.4, 0.15, 0.06)
+"""For each tail: the share of a pool's members in it from which on it is suspect."""
 
 MEAN = (
     (0.174798, 0.00914531, -0.00390584),  # near

@@ -170,7 +170,7 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{len(TAIL_SHARES)}{FORM}"):
         share = 0.0
         for look in range(len(POOL_LOOKS)):
             members, beyond = tail_counts(self.looks, look)
-            for count, suspect in zip(beyond, POOL_SHARE, strict=False):  # finer tails have none
+            for count, suspect in zip(beyond, POOL_SHARE, strict=True):
                 if count >= FEWEST:
                     share = max(share, lower_bound(count, members) / suspect)
         return min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from querybudget.coverage.fitted import TAIL_SHARES
+from querybudget.coverage.fitted import POOL_SHARE, TAIL_SHARES
 from querybudget.coverage.group import FEWEST, Group, lower_bound, tail_counts, upper_bound
 from querybudget.coverage.reason import Touched
 from querybudget.coverage.response import SUSPECT_SCORE, Suspects
@@ -77,6 +77,15 @@ def false_shares(group: Group, look: int, shares: Sequence[float]) -> list[float
     ]
 
 
+def beyond_honest(group: Group, look: int) -> list[bool]:
+    """Return for each tail whether more members are beyond it than of any honest application."""
+    members, beyond = tail_counts(group.looks, look)
+    return [
+        count >= FEWEST and lower_bound(count, members) >= share
+        for count, share in zip(beyond, POOL_SHARE, strict=True)
+    ]
+
+
 def touched(
     group: Group,
     tails: Sequence[int],
@@ -116,6 +125,11 @@ def _touched_at(
         shares: Of honest newcomers, beyond each tail.
     """
     rates = false_shares(group, look, shares)[:tail]
+    if suspects.alike:
+        rates = [
+            rate if suspect else 1.0
+            for rate, suspect in zip(rates, beyond_honest(group, look), strict=False)
+        ]
     lowest = next((n for n, rate in enumerate(rates) if rate * MICRO <= suspects.slow), None)
     if lowest is None:
         return UNTOUCHED

@@ -62,10 +62,13 @@ class Suspects(msgspec.Struct, frozen=True):
     Attributes:
         slow: Share in millionths at which a member counts as suspect.
         refuse: Share at which it may be refused, if another kind of evidence agrees.
+        alike: Whether members have a template in common. Then they may all be users of one
+            honest application, and lie in a tail together.
     """
 
     slow: int = 100_000
     refuse: int = 10_000
+    alike: bool = False
 
 
 class BucketResponse(msgspec.Struct, frozen=True, dict=True):

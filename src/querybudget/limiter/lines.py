@@ -82,7 +82,8 @@ class Lines:
                 partition = self._joined(matched, caller, pool)
                 if standing is _INVENTED and TEMPLATE not in partition:
                     standing = _CALLER
-                if response is not None and not matched.counted:
+                if response is not None and not (matched.counted and response.suspects is None):
+                    pool = pool if matched.pool >= 0 else ""
                     response = _judged(response, pool, examined.subject)
             if matched.counts_buckets:
                 amount = minimum = weight if matched.counted else 0
@@ -176,7 +177,9 @@ def _judged(response: BucketResponse, pool: str, subject: str) -> BucketResponse
     """Return how a pool judges its callers, by what they have in common."""
     if pool == NO_TEMPLATE:
         return _by_members(response)
-    return _mildly(response) if pool and pool == subject else response
+    if pool and pool == subject:
+        return _mildly(response)
+    return _alike(response) if pool and response.suspects else response
 
 
 @lru_cache(CACHED)
@@ -197,7 +200,13 @@ def _mildly(response: BucketResponse) -> BucketResponse:
     whole, honest applications about one subject slowed each other.
     """
     milder = tuple(one for one in response.stages if one[0] is not Stage.REFUSE)
-    return replace(_by_members(response), stages=milder)
+    return replace(_alike(_by_members(response)), stages=milder)
+
+
+@lru_cache(CACHED)
+def _alike(response: BucketResponse) -> BucketResponse:
+    """Return how members are tested who have a template in common, and are of one application."""
+    return replace(response, suspects=replace(response.suspects or Suspects(), alike=True))
 
 
 def _pool(examined: Examined, index: int) -> str:

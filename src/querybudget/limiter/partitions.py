@@ -213,6 +213,11 @@ def pools_of(budget: Budget, pools: int, *, subject: bool) -> Sequence[int]:
     return range(pools + (subject and not budget.counted))
 
 
+def has_one_template(partition: str) -> bool:
+    """Whether an account is of a pool whose members have a template, or its subject, in common."""
+    return TEMPLATE in partition and NO_TEMPLATE not in partition
+
+
 def subject_pool(cell: int) -> str:
     """Return the pool of calls whose templates have one subject, by `Observation.subject`."""
     return f"{SUBJECT}{cell}" if cell >= 0 else ""
