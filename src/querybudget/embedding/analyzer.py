@@ -9,15 +9,16 @@ import asyncio
 import functools
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from cachetools import LRUCache
 
 from querybudget.adapters.base import Call, Channel, Opaque
+from querybudget.coroutines import run_now
 from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
@@ -61,9 +62,9 @@ _HALF = 0xFFFFFFFF  # of a digest is kept in profiles
 _RECOVERED = 16
 """Consecutive successes after which an embedder counts as healthy again."""
 
-logger = logging.getLogger("querybudget")
+_SUSPENDS = "expected an embedder that never awaits, or one with `suspends` set"
 
-_T = TypeVar("_T")
+logger = logging.getLogger("querybudget")
 
 
 class EmbeddingAnalyzer:
@@ -119,7 +120,7 @@ class EmbeddingAnalyzer:
         self._successes = 0
         self._fitting: asyncio.Task[None] | None = None
         if not self.suspends and not self._recogniser.fitted:
-            _run_without_loop(self._fit())
+            run_now(self._fit(), _SUSPENDS)
 
     async def analyze(self, call: Call, caller: str, /) -> Observation:
         """Return what is looked at of a call; chunks without buckets if they cannot be embedded.
@@ -240,7 +241,7 @@ class EmbeddingAnalyzer:
         return await asyncio.to_thread(self._chunks_at_once, new)
 
     def _chunks_at_once(self, new: Mapping[int, str]) -> Mapping[int, Chunk]:
-        vectors = _run_without_loop(self._embedded([*new.values()]))
+        vectors = run_now(self._embedded([*new.values()]), _SUSPENDS)
         return self._chunks(new, vectors)
 
     def _chunks(self, new: Mapping[int, str], vectors: NDArray[np.float32]) -> dict[int, Chunk]:
@@ -371,17 +372,6 @@ def _check(embedder: Embedder, codebook: Codebook, key: bytes) -> None:
             f"expected a codebook made for {embedder.name} with {embedder.dimensions} dimensions,"
             f" found one for {made_for[0]} with {made_for[1]}: make one with `Codebook.fit`"
         )
-
-
-def _run_without_loop(coroutine: Coroutine[object, object, _T]) -> _T:
-    """Run a coroutine that does not suspend."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: _T = done.value
-        return result
-    coroutine.close()
-    raise SetupError("expected an embedder that never awaits, or one with `suspends` set")
 
 
 def _digest(keyed: blake2b, text: str) -> bytes:

@@ -22,6 +22,7 @@ import msgspec
 
 from querybudget import ledger
 from querybudget.adapters.base import Call, Usage
+from querybudget.coroutines import run_now
 from querybudget.coverage import Stage
 from querybudget.errors import StoreError
 from querybudget.identity import ANONYMOUS
@@ -246,12 +247,7 @@ class Histories:
         if self._store.guarded:
             _ = self._store.background.run(work)
             return
-        try:
-            work.send(None)
-        except StopIteration:
-            return
-        work.close()
-        raise RuntimeError("expected a store that does not suspend, found one that does")
+        run_now(work, "expected a store that does not suspend, found one that does")
 
     async def _send(self, key: str, tier: str, ttl: int) -> None:
         """Charge what is owed, until nothing is: calls that end meanwhile are charged together."""

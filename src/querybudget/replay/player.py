@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from heapq import heappop, heappush
-from typing import Any, TypeVar
 
 from querybudget.adapters.base import Usage
 from querybudget.limiter import Admission, Limiter, Outcome, PromptAnalyzer
@@ -20,7 +18,6 @@ LEARNT = 16
 """Calls whose mean duration is assumed for a call whose own is unknown: it was refused."""
 
 _ANSWERED = Outcome.ANSWERED
-_T = TypeVar("_T")
 
 
 _Open = tuple[int, int, int, Admission, Outcome, Usage | None, int]
@@ -107,18 +104,3 @@ class Player:
             await limiter.renewals.renew(admission)
             due = min(end, due + self._pause)
             heappush(calls, (due, number, end, admission, outcome, usage, status))
-
-
-def run_now(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run what never waits, without an event loop.
-
-    Raises:
-        RuntimeError: It waits.
-    """
-    try:
-        work.send(None)
-    except StopIteration as end:
-        result: _T = end.value
-        return result
-    work.close()
-    raise RuntimeError("expected a coroutine that does not wait, found one that does")

@@ -8,6 +8,7 @@ from itertools import chain, islice
 
 from msgspec.structs import replace
 
+from querybudget.coroutines import run_now
 from querybudget.identity.identity import ANONYMOUS
 from querybudget.limiter import Admission, PromptAnalyzer
 from querybudget.limiter.conditions import needs_analysis
@@ -15,7 +16,7 @@ from querybudget.policy.model import Budget, Mode, Policy
 from querybudget.replay.ground import LoggedGround, has_ground
 from querybudget.replay.logged import was_refused
 from querybudget.replay.ordering import WINDOW, Ordered
-from querybudget.replay.player import Player, run_now
+from querybudget.replay.player import Player
 from querybudget.replay.results import Difference, Happening, PassedOver, Played, Replayed
 from querybudget.replay.tallies import Change, Tallies
 from querybudget.traffic import Problem, TrafficRecord
@@ -222,7 +223,7 @@ class Replay:
         if self.texts and any(side.player.limiter.analyzer is not None for side in self.sides):
             asyncio.run(self._run())
         else:
-            run_now(self._run())
+            run_now(self._run(), "expected a replay that waits for nothing")
         results = [side.result() for side in self.sides]
         compared = len(results) > 1
         return Replayed(

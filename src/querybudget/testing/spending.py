@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 from msgspec.structs import replace
 
 from querybudget.adapters.base import Call, Dialect
-from querybudget.errors import SetupError
+from querybudget.coroutines import run_now
 from querybudget.ledger import Charge, Line, Reservation
 from querybudget.limiter import Limiter
 from querybudget.limiter.admission import UNMETERED
@@ -20,7 +19,7 @@ from querybudget.testing.asgi import http_scope
 from querybudget.text import in_units
 from querybudget.units import MICRO, Unit
 
-T = TypeVar("T")
+IN_MEMORY = "expected a store in memory: make the limiter with `memory_limiter`"
 
 _numbers = count(1)
 
@@ -64,13 +63,13 @@ def spend(
             _take(limiter, replace(line, amount=MICRO, minimum=MICRO), amount)  # stays open
         return
     reservation = _take(limiter, replace(line, amount=units, minimum=units), amount)
-    _at_once(limiter.store.settle(reservation, (units,)))
+    run_now(limiter.store.settle(reservation, (units,)), IN_MEMORY)
 
 
 def _take(limiter: Limiter, line: Line, amount: str) -> Reservation:
     line = replace(line, shadow=False, response=None)
     charge = Charge(f"spend-{next(_numbers)}", (line,), limiter.policy.hold)
-    decision = _at_once(limiter.store.reserve(charge))
+    decision = run_now(limiter.store.reserve(charge), IN_MEMORY)
     if decision.reservation is None:
         left = max(0, decision.lines[0].remaining)
         raise ValueError(
@@ -111,14 +110,3 @@ def _units(amount: str, line: Line) -> int:
     if unit not in {None, line.quota.unit}:
         raise ValueError(f"expected an amount in {line.quota.unit}, found {amount!r}")
     return units
-
-
-def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return the result of a coroutine that does not wait."""
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    coroutine.close()
-    raise SetupError("expected a store in memory: make the limiter with `memory_limiter`")
