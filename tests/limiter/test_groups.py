@@ -65,13 +65,13 @@ async def admitted(limiter: Limiter, key: str, times: int = 9) -> int:
 
 async def test_linked_accounts_share_a_budget_and_others_have_their_own() -> None:
     limiter = limiter_of()
-    limiter.rules.take(link(limiter, "sk-1", "sk-2"))
+    limiter.rules.apply(link(limiter, "sk-1", "sk-2"))
     assert [await admitted(limiter, f"sk-{n}") for n in (1, 2, 3)] == [3, 0, 3]
 
 
 async def test_in_shadow_a_group_is_counted_and_refused_nothing() -> None:
     limiter = limiter_of({**POLICY, "linking": {"mode": "shadow"}})
-    limiter.rules.take(link(limiter, "sk-1", "sk-2"))
+    limiter.rules.apply(link(limiter, "sk-1", "sk-2"))
     assert [await admitted(limiter, f"sk-{n}") for n in (1, 2)] == [9, 9]
     admission = await limiter.admit(scope("sk-2"))
     assert [line.partition for line in admission.lines if line.quota.name == "ring"] == [RING]
@@ -82,13 +82,13 @@ async def test_in_shadow_a_group_is_counted_and_refused_nothing() -> None:
 async def test_an_account_that_is_unlinked_is_in_no_group() -> None:
     limiter = limiter_of()
     entries = link(limiter, "sk-1", "sk-2")
-    limiter.rules.take([*entries, *link(limiter, "sk-2", effect=Effect.UNLINK)])
+    limiter.rules.apply([*entries, *link(limiter, "sk-2", effect=Effect.UNLINK)])
     assert [await admitted(limiter, f"sk-{n}") for n in (1, 2)] == [3, 3]
 
 
 async def test_without_linking_a_link_means_nothing() -> None:
     limiter = limiter_of(UNLINKED)
-    limiter.rules.take([*link(limiter, "sk-1"), *link(limiter, "sk-1", effect=Effect.UNLINK)])
+    limiter.rules.apply([*link(limiter, "sk-1"), *link(limiter, "sk-1", effect=Effect.UNLINK)])
     assert limiter.rules.overrides is None
     assert await admitted(limiter, "sk-1") == 9
 
@@ -96,14 +96,14 @@ async def test_without_linking_a_link_means_nothing() -> None:
 async def test_a_group_can_be_blocked_as_one() -> None:
     limiter = limiter_of()
     block = Override("1", RING, effect=Effect.BLOCK)
-    limiter.rules.take([*link(limiter, "sk-1"), block])
+    limiter.rules.apply([*link(limiter, "sk-1"), block])
     assert [await admitted(limiter, f"sk-{n}") for n in (1, 2)] == [0, 3]
 
 
 async def test_the_event_of_a_linked_caller_names_its_group() -> None:
     events: list[DecisionEvent] = []
     limiter = memory_limiter(POLICY, analyzer=FakeAnalyzer(), hooks=[events.append])
-    limiter.rules.take(link(limiter, "sk-1"))
+    limiter.rules.apply(link(limiter, "sk-1"))
     for key in ("sk-1", "sk-2"):
         await limiter.settle(await limiter.admit(scope(key, "acme")), Outcome.ANSWERED)
     assert [event.partitions.get("group", "") for event in events] == [RING, ""]

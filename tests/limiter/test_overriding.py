@@ -39,7 +39,7 @@ def scope(key: str = "sk-1", org: str = "acme") -> dict[str, Any]:
 
 
 def override(limiter: Limiter, *entries: Override) -> None:
-    limiter.rules.take(entries)
+    limiter.rules.apply(entries)
 
 
 async def admitted(limiter: Limiter, times: int, key: str = "sk-1", org: str = "acme") -> int:

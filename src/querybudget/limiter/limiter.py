@@ -135,8 +135,8 @@ class Limiter:
         self.unknown = UnknownPaths()
         self.refused_policies = 0
         self.renewals = Renewals(self._resilient, self.clock, policy.hold)
-        self.feed = OverrideFeed(self._resilient, self.clock, self._take)
-        self.feed.adopt(readers_of(self.rules))
+        self.feed = OverrideFeed(self._resilient, self.clock, self._apply)
+        self.feed.read_from(readers_of(self.rules))
 
     async def reload(self, policy: Policy, *, why: str = "") -> Change:
         """Let another policy decide from now on, and return what is different. Usage is kept.
@@ -164,15 +164,15 @@ class Limiter:
         """
         before = self.rules
         self.switches.switch_here(budget, mode)
-        self.feed.give()
+        self.feed.apply()
         return change_between(before, self.rules)
 
-    def _take(self, entries: Sequence[Override]) -> None:
+    def _apply(self, entries: Sequence[Override]) -> None:
         """Apply overrides and switches from now on."""
         rules = self.switches.rules(entries, self.rules, self.analyzer)
         if rules is not self.rules:
             self._replace(rules, self.feed.readers, "an operator switched a mode")
-        self.rules.take(entries)
+        self.rules.apply(entries)
 
     def _replace(self, rules: Rules, readers: tuple[SourceReader, ...], why: str = "") -> Change:
         """Put other rules in place, in one step: nothing is awaited meanwhile."""
@@ -182,7 +182,7 @@ class Limiter:
         self.estimator.assume(policy.estimate)
         self.renewals.hold_for(policy.hold)
         self._resilient.follow(policy)
-        self.feed.adopt(readers)
+        self.feed.read_from(readers)
         logger.warning("%s%s", f"{why}: " if why else "", change)
         return change
 

@@ -1,8 +1,8 @@
-"""Where overrides come from, and the timer that asks there again.
+"""Reads overrides from the store, and from an operator's sources, again and again.
 
 No call waits for this. A timer of the event loop rings every other second, from the start of the
-server or else from its first call on, and reads in the background; a store that is down leaves the
-overrides that are known.
+server or else from its first call on, and reads in the background. While the store is down, the
+overrides that are known stay.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _OVERDUE = 3
 
 
 class OverrideFeed:
-    """Reads the overrides of a store again and again, and gives them to who applies them.
+    """Reads overrides again and again, and has them applied.
 
     Args:
         store: Where they are kept, if it keeps any.
         clock: µs since the epoch.
-        take: Applies all that are known.
+        apply: Called with all that are known.
 
     Attributes:
         due: When the next call has to wake the timer, µs.
@@ -47,11 +47,11 @@ class OverrideFeed:
     """
 
     def __init__(
-        self, store: ResilientStore, clock: Clock, take: Callable[[Sequence[Override]], None]
+        self, store: ResilientStore, clock: Clock, apply: Callable[[Sequence[Override]], None]
     ) -> None:
         self._resilient = store
         self._clock = clock
-        self._take = take
+        self._apply = apply
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
         self._version = ""
@@ -91,10 +91,10 @@ class OverrideFeed:
     def _reads(self) -> bool:
         return self.keeps or bool(self.readers)
 
-    def adopt(self, readers: tuple[SourceReader, ...]) -> None:
-        """Read these sources from now on, and give what is known."""
+    def read_from(self, readers: tuple[SourceReader, ...]) -> None:
+        """Read these sources from now on, and apply the overrides that are known."""
         self.readers = readers
-        self.give()
+        self.apply()
         self.due = 0 if self._reads else NEVER
 
     def _ring(self) -> None:
@@ -116,7 +116,7 @@ class OverrideFeed:
     async def _read(self) -> None:
         now = self._clock()
         if any([await reader.read(now) for reader in self.readers]):
-            self.give()
+            self.apply()
         if not self.keeps:
             return
         store = self._resilient.store
@@ -129,14 +129,14 @@ class OverrideFeed:
         elif now < self._ends:
             return
         self._keep(now)
-        self.give()
+        self.apply()
 
     def _keep(self, now: int) -> None:
         """Drop what has ended, and remember when something ends next."""
         self.stored = tuple(entry for entry in self.stored if not 0 < entry.until <= now)
         self._ends = min((entry.until for entry in self.stored if entry.until), default=NEVER)
 
-    def give(self) -> None:
-        """Give the overrides that are known to who applies them."""
+    def apply(self) -> None:
+        """Apply the overrides that are known: those of sources, then those of the store."""
         read = [entry for reader in self.readers for entry in reader.entries]
-        self._take((*read, *self.stored))
+        self._apply((*read, *self.stored))

@@ -85,7 +85,7 @@ class Rules:
         )
         self.overrides: OverrideTable | None = None
         self._own = tuple(self.placed(each) for each in policy.overrides)
-        self.take(())
+        self.apply(())
 
     def caller_for(self, scope: Scope) -> Caller:
         """Return the sender of a request; a newcomer, if only the store could say otherwise."""
@@ -137,7 +137,7 @@ class Rules:
         """Return an override with the part of an account's key that it is for."""
         return replace(named.override, account=self.part_of(named.who))
 
-    def take(self, entries: Sequence[Override]) -> None:
+    def apply(self, entries: Sequence[Override]) -> None:
         """Apply these overrides from now on, after the policy's own; and put callers in groups."""
         partitions = self.matcher.partitions
         if partitions.links:

@@ -1,4 +1,4 @@
-"""What tests pass to the kit, checked: no type checker sees every test."""
+"""Checks of the arguments that tests pass: not every test is type-checked."""
 
 from __future__ import annotations
 

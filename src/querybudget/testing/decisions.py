@@ -16,7 +16,6 @@ from querybudget.units import MICRO, SECOND
 SHOWN = 12
 """Characters that are shown of the key of a caller whose name is not known."""
 
-
 MOST_NAMES = 12
 """Callers that are listed where one was not found."""
 

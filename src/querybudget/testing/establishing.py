@@ -1,4 +1,4 @@
-"""`establish`: lets the store know a caller, as earlier months would have."""
+"""`establish`: makes a caller known to the store, as earlier months would have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def establish(
     caller: str = "",
     **scope: Any,  # noqa: ANN401 - a scope holds whatever servers put there
 ) -> None:
-    """Let the store know a caller for some time, for tiers that ask.
+    """Make a caller known to the store, for tiers that ask for a history.
 
     It awaits nothing, so it serves synchronous and asynchronous tests alike. The account itself
     stays as it is: what budgets have left is not changed.
@@ -48,7 +48,7 @@ def establish(
 
 
 def assume(limiter: Limiter, scope: Any, history: History) -> None:  # noqa: ANN401 - likewise
-    """Take a history for that of the sender of a request."""
+    """Give the sender of a request this history."""
     histories = limiter.rules.remembered
     if histories is not None:
         histories.assume(limiter.caller_for(scope).identity.key, history)

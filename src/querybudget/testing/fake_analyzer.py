@@ -14,9 +14,9 @@ class FakeAnalyzer:
     """A prompt analyzer with the buckets and capabilities that a test names.
 
     A prompt that is not named has a bucket of its own, the same each time. So each new prompt
-    visits a new bucket, and a repeated one does not. The sweep score stays 0. Of what is fed to the
-    model beside the prompts, only texts that are named have buckets; so has a system prompt, which
-    says what it is about.
+    visits a new bucket, and a repeated one does not. Texts that are fed to the model beside the
+    prompts have buckets only if they are named. The bucket of a named system prompt is its subject.
+    The sweep score stays 0.
 
     Args:
         buckets: The bucket or buckets of a prompt.

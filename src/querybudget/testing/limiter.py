@@ -24,7 +24,7 @@ from querybudget.testing.decisions import Decisions
 
 
 class _NamingLimiter(Limiter):
-    """A limiter that remembers what its callers call themselves: only tests may."""
+    """A limiter that keeps the names that callers give, which only a test may do."""
 
     def __init__(self, policy: Policy, **arguments: Any) -> None:  # noqa: ANN401 - those of Limiter
         super().__init__(policy, **arguments)

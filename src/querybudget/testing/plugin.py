@@ -2,7 +2,7 @@
 
 Each imports what it needs when a test uses it. With ``querybudget_policy = "policy.yaml"`` in
 pytest's configuration, each of the policy's tests is one of pytest's, named ``policy.yaml::NAME``.
-They run with all others, where no path is given to pytest, and by ``pytest policy.yaml``.
+They run with all other tests if pytest is given no path, and alone by ``pytest policy.yaml``.
 """
 
 from __future__ import annotations

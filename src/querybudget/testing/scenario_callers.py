@@ -1,4 +1,4 @@
-"""Whether a policy reads what a test says of a caller."""
+"""Find the callers of a test whom its policy does not identify."""
 
 from __future__ import annotations
 

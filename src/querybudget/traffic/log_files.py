@@ -37,11 +37,11 @@ class Compressor(Protocol):
     """Compresses one file, piece by piece."""
 
     def piece(self, data: bytes) -> bytes:
-        """Return what makes `data`, and all before it, readable once it is written."""
+        """Return bytes that, once written, make `data` and all before it readable."""
         ...
 
     def end(self) -> bytes:
-        """Return what ends the file."""
+        """Return the bytes that end the file."""
         ...
 
 
@@ -111,7 +111,7 @@ def zstandard_library() -> Any:  # noqa: ANN401 - a module, where it is installe
 
 
 def compressor(name: str) -> Compressor:
-    """Return what a file's name asks for: gzip, zstd or nothing."""
+    """Return the compressor that a file's name asks for: gzip, zstd or none."""
     if name.endswith(GZIP):
         return Gzip()
     return Zstd() if name.endswith(ZSTD) else Plain()

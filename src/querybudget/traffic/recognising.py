@@ -76,7 +76,7 @@ _COLUMNS = 4
 
 
 def reader(name: str) -> Reader:
-    """Return what reads the lines of a format."""
+    """Return the function that reads the lines of a format."""
     return _READERS[name]()
 
 

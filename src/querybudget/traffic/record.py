@@ -69,7 +69,7 @@ class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         delay: µs it was to be delayed.
         shadow_price: The factor that shadow budgets would have charged.
         shadow_stage: What shadow budgets would have done.
-        strain: In millionths.
+        strain: The highest strain, in millionths.
         novelty: Buckets that were new ground, or of a refused call would have been.
         scores: Accounts of budgets of buckets to their sweep scores, in millionths, those above 0.
         touched: Budgets whose population test touched the caller, to what it said.
@@ -188,7 +188,7 @@ def record_of(event: DecisionEvent, *, prompts: bool = False) -> TrafficRecord:
 
 
 def shown_id(request_id: str) -> str:
-    """Return an id, or its beginning, without the mark of what the console cuts."""
+    """Return an id, or its beginning, without the ellipsis of one that the console cut."""
     return request_id.strip().rstrip("…")
 
 

@@ -48,10 +48,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         id: Of the message; the same when it is sent again.
         kind: What happened.
         at: When, µs since the epoch.
-        text: It in a sentence.
+        text: The same in a sentence.
         account: Key of the account concerned; empty for none.
         tier: The caller's tier, if a caller is concerned.
-        request_id: The call that showed it.
+        request_id: Id of the call that showed it.
         budgets: The budgets concerned.
         policy: Hash of the policy.
         share: Millionths of a budget used, or of calls disturbed.
@@ -70,7 +70,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class _SecretURL(httpx.URL):
-    """A URL whose path may be a secret, as many receivers have it: logs show only the host."""
+    """A URL whose path may be a secret, as that of many receivers is: logs show only its host."""
 
     def __str__(self) -> str:
         return _place(super().__str__())
