@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import zip_longest
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -23,8 +24,9 @@ DIAGRAM = re.compile(r'<img[^>]*\bsrc="[^"]*images/(\w+)\.svg"[^>]*>')
 SECTION = re.compile(r"^<!-- README: (.+) -->$", re.MULTILINE)
 TABLE = re.compile(r"<table>.*?</table>", re.DOTALL)
 HEADING = re.compile(r"<th[^>]*>(.*?)</th>", re.DOTALL)
-ROW = re.compile(r"<tr>.*?</tr>", re.DOTALL)
+ROW = re.compile(r"<tr[^>]*>.*?</tr>", re.DOTALL)
 CELL = re.compile(r"<td([^>]*)>")
+TEXT = re.compile(r"<t[hd][^>]*>(.*?)</t[hd]>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
 
 CHANGELOG = "changelog:"
@@ -33,7 +35,13 @@ CHANGELOG = "changelog:"
 SERVERS = {"Servers": "servers.md"}
 
 NARROW = 46
-"""A table whose rows have fewer characters than this fits a phone as it is."""
+"""A table of so many characters, in the longest cells of its columns, fits a phone as it is."""
+
+SPACE = 4
+"""Characters that would fit between two columns."""
+
+MANY = 7
+"""A table of so many columns stands close, so that it fits beside the navigation."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -90,11 +98,18 @@ def _taken_in(image: re.Match[str]) -> str:
 
 def _named(table: re.Match[str]) -> str:
     names = [TAG.sub("", name).strip() for name in HEADING.findall(table[0])]
-    rows = [TAG.sub("", row) for row in ROW.findall(table[0])]
-    if max(map(len, rows)) < NARROW:
+    if _width(table[0]) <= NARROW:
         return table[0]
     body = ROW.sub(lambda row: _labelled(row[0], names), table[0])
-    return body.replace("<table>", "<table data-rows>", 1)
+    kind = ' data-rows="close"' if len(names) >= MANY else " data-rows"
+    return body.replace("<table>", f"<table{kind}>", 1)
+
+
+def _width(table: str) -> int:
+    """The characters of the longest cell of each column, and the space between columns."""
+    rows = [[TAG.sub("", cell).strip() for cell in TEXT.findall(row)] for row in ROW.findall(table)]
+    columns = zip_longest(*rows, fillvalue="")
+    return sum(max(map(len, column)) + SPACE for column in columns)
 
 
 def _labelled(row: str, names: list[str]) -> str:

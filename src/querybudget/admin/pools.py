@@ -70,7 +70,7 @@ async def known_pools(
             pool.partition,
             views.uses_of(pool, rules, now),
             views.score_of(pool, now),
-            views.stage_of(pool),
+            views.stage_of(pool, rules)[0],
         )
         for pool in found
         if pool is not None

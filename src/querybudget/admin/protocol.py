@@ -83,7 +83,8 @@ class AccountView(msgspec.Struct, frozen=True):
         budgets: What it has used of each budget that has an account there.
         score: Sweep score in millionths; 700,000 is as suspect as 70 % of a bucket budget spent.
         shift: Millionths by which scores are moved by calibration.
-        stage: The most severe stage of its last calls.
+        stage: The most severe stage in which budgets that are enforced put its last calls; without
+            one, those in shadow.
         reasons: What its score consists of, strongest first.
         covered: Share of the codebook's cells that it has entered, in millionths.
         overrides: The overrides that apply to it now.
@@ -93,6 +94,7 @@ class AccountView(msgspec.Struct, frozen=True):
         group: Key of the group that it is linked into; empty for none.
         unlinked: Whether it is never linked, because an operator says so. Only where one account is
             asked for.
+        stage_in_shadow: Whether `stage` is of budgets in shadow alone, so nothing is done to calls.
         cells: `CallerProfile.cells`: a bitmap of the pairs of fine cells that it has entered. Only
             where one account is asked for; empty in lists, and without a profile.
     """
@@ -117,6 +119,7 @@ class AccountView(msgspec.Struct, frozen=True):
     touched: Mapping[str, Touched] = {}
     pools: tuple[PoolUse, ...] = ()
     unlinked: bool = False
+    stage_in_shadow: bool = False
 
 
 class AccountList(msgspec.Struct, frozen=True):

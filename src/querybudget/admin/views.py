@@ -103,10 +103,19 @@ def score_of(record: AccountRecord, now: int) -> int:
     return 0 if profile is None else profile.score(now)
 
 
-def stage_of(record: AccountRecord) -> str:
-    """Return the most severe stage of an account's last calls."""
+def stage_of(record: AccountRecord, rules: Rules) -> tuple[str, bool]:
+    """Return the most severe stage of an account's last calls, and whether it is shadow's alone.
+
+    What budgets that are enforced do comes before what those in shadow would do.
+    """
     profile = record.account.profile
-    return max(() if profile is None else profile.stages.values(), default=Stage.NONE).name.lower()
+    stages = {} if profile is None else profile.stages
+    enforced = {
+        budget.quota.key for budget in rules.policy.budgets if budget.mode is not Mode.SHADOW
+    }
+    acting = max((stages[key] for key in enforced & stages.keys()), default=Stage.NONE)
+    worst = acting or max(stages.values(), default=Stage.NONE)
+    return worst.name.lower(), worst != acting
 
 
 def calls_of(record: AccountRecord) -> int:
@@ -175,6 +184,7 @@ def view_of(
     account, profile = record.account, record.account.profile
     bitmap = bytes(profile.cells) if isinstance(profile, CallerProfile) else b""
     score = score_of(record, now)
+    stage, in_shadow = stage_of(record, rules)
     open_ = sum(forgotten - ledger.GRACE > now for forgotten in account.open.values())
     return AccountView(
         account=record.partition,
@@ -188,7 +198,7 @@ def view_of(
         budgets=uses_of(record, rules, now),
         score=score,
         shift=shift,
-        stage=stage_of(record),
+        stage=stage,
         reasons=profile.reasons if profile is not None and score else (),
         covered=_covered(bitmap),
         overrides=tuple(
@@ -199,6 +209,7 @@ def view_of(
         group=rules.matcher.partitions.groups.get(record.partition, ""),
         cells=bitmap if cells else b"",
         touched=touched,
+        stage_in_shadow=in_shadow,
     )
 
 

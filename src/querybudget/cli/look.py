@@ -186,7 +186,7 @@ def _row(view: AccountView, now: int) -> tuple[str, ...]:
     most = f"{used.budget} {percent(used.used * 1_000_000 // max(1, used.limit))}" if used else ""
     changed = " *" if view.overrides else ""
     score = f"{view.score / 1e6:.2f}" if view.calls else "-"
-    stage = STAGES.get(view.stage, view.stage)
+    stage = STAGES.get(view.stage, view.stage) + " (shadow)" * view.stage_in_shadow
     name = short(view.account) + changed
     calls = str(view.calls) if view.calls else "-"
     return (name, view.kind, view.tier, score, calls, ago(view.seen, now), most, stage)
@@ -217,7 +217,8 @@ def _details(view: AccountView) -> list[str]:
         for one in view.budgets
     ]
     if STAGES.get(view.stage):
-        lines.append(f"  {STAGES[view.stage]}, by its last calls")
+        shadow = " (shadow)" * view.stage_in_shadow
+        lines.append(f"  {STAGES[view.stage]}{shadow}, by its last calls")
     if view.calls:
         words = score_words(view.score)
         lines.append(f"  score {view.score / 1e6:.2f} after {view.calls} calls: {words}")

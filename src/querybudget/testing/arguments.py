@@ -20,6 +20,7 @@ def check_text(value: object, what: str, *examples: str) -> None:
     Raises:
         TypeError: It is something else.
     """
+    __tracebackhide__ = True
     if not isinstance(value, str):
         such = f" such as {' or '.join(map(repr, examples))}" if examples else ""
         raise TypeError(f"expected {what}{such}, found {value!r}")
@@ -44,6 +45,7 @@ def check_number(
         TypeError: It is something else.
         ValueError: It is below zero, or not a number that can be compared.
     """
+    __tracebackhide__ = True
     if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
         raise TypeError(f"expected {what}, found {value!r}")
     if not (signed or float(value) >= 0):
@@ -62,6 +64,7 @@ def check_budget(name: object, known: Collection[str], what: str) -> None:
         TypeError: It is not text.
         LookupError: There is no such budget.
     """
+    __tracebackhide__ = True
     check_text(name, f"`{what}` as the name of one budget")
     if name not in known:
         near = nearest(str(name), known)

@@ -94,6 +94,7 @@ class Decisions:
         Raises:
             LookupError: No such caller has called.
         """
+        __tracebackhide__ = True
         self._check_caller(caller)
         return [event for event in self.events if self._is(event, caller)]
 
@@ -166,10 +167,12 @@ class Decisions:
         self.events.clear()
 
     def _check(self, budget: str) -> None:
+        __tracebackhide__ = True
         if budget:
             check_budget(budget, self._budgets or [budget], "by")
 
     def _check_caller(self, caller: str) -> None:
+        __tracebackhide__ = True
         check_text(caller, "`caller` as the name of one caller")
         known = {name for names in self._names for name in (*names, *names.values())}
         if caller and self._names and caller not in known:

@@ -11,12 +11,15 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from querybudget.adapters.base import Call
 from querybudget.asgi.middleware import BYPASS
 from querybudget.events import Hook
 from querybudget.identity import Scope, chain
 from querybudget.limiter import Limiter, PromptAnalyzer
+from querybudget.limiter.admission import Admission
 from querybudget.limiter.limiter import Sleep
 from querybudget.limiter.plans import Caller
+from querybudget.limiter.route import Route
 from querybudget.policy.model import Policy
 from querybudget.stores import Clock, MemoryStore
 from querybudget.testing.clock import ManualClock
@@ -33,10 +36,19 @@ class _NamingLimiter(Limiter):
 
     def caller_for(self, scope: Scope) -> Caller:
         caller = super().caller_for(scope)
-        names = (resolve(scope) for _, resolve in self._links)
+        self._remember(caller)
+        return caller
+
+    async def admit_call(
+        self, caller: Caller, route: Route, method: str, path: str, call: Call | None = None
+    ) -> Admission:
+        self._remember(caller)  # the middleware finds callers without `caller_for`
+        return await super().admit_call(caller, route, method, path, call)
+
+    def _remember(self, caller: Caller) -> None:
+        names = (resolve(caller.scope) for _, resolve in self._links)
         name = next((name for name in names if name is not None), None)
         self.names[caller.identity.key] = name or caller.identity.key
-        return caller
 
 
 def memory_limiter(
