@@ -41,6 +41,7 @@ class Scenario:
             ``payment``, or none.
         rhythm: ``jittered``, ``hours``, ``synchronised``.
         cover: Share of calls that ask what an honest caller asks.
+        quiet: Calls that do so before an account asks for anything else.
         replaced: Whether an account is replaced when a call is refused or degraded.
         newcomers: Honest newcomers for each account of the campaign.
         established: Honest established callers for each account of the campaign.
@@ -59,6 +60,7 @@ class Scenario:
     shared: str = ""
     rhythm: str = "jittered"
     cover: float = 0.0
+    quiet: int = 0
     replaced: bool = False
     newcomers: float = 1.0
     established: float = 0.5
@@ -69,7 +71,7 @@ class Scenario:
     @property
     def work(self) -> int:
         """How long it takes, in calls, roughly."""
-        sweep = min(self.each, self.per_day * self.days) / max(0.05, 1 - self.cover)
+        sweep = self.quiet + min(self.each, self.per_day * self.days) / max(0.05, 1 - self.cover)
         beside = NEWCOMER * self.newcomers + ESTABLISHED * self.established
         return round(self.accounts * (sweep + beside)) + self.crowds * CROWDS
 
@@ -131,6 +133,7 @@ def scenarios(size: Size, sweeps: tuple[str, ...] = OTHERS) -> list[Scenario]:
         _hidden(replace(base, name="nothing_shared_2_percent")),
         replace(base, name="topic_each", share="topic"),
         replace(base, name="replaced", replaced=True),
+        replace(base, name="quiet_beginning", quiet=25),
         replace(_few(size), name="honest_crowds", template="same", crowds=True),
         _as_reported(size),
         *(replace(base, name=f"{one}_shared", shared=one) for one in ("network", "payment")),

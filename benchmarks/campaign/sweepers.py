@@ -71,6 +71,7 @@ class Sweeper:
         used: Its accounts; the last one is in use.
         times: When each prompt was obtained, µs.
         answered: Prompts that were answered at full quality, by their `id`.
+        quiet: Calls of cover that the account in use has still to make first.
     """
 
     scenario: Scenario
@@ -82,6 +83,7 @@ class Sweeper:
     used: list[Used] = field(default_factory=list[Used])
     times: list[int] = field(default_factory=list[int])
     answered: set[int] = field(default_factory=set[int])
+    quiet: int = 0
     tomorrow: list[Prompt] = field(default_factory=list[Prompt])
     failures: int = 0
     failed_days: int = 0
@@ -103,7 +105,10 @@ class Sweeper:
 
     def next_text(self) -> str:
         """Return what is asked now."""
-        if self.scenario.cover and self.rhythm.draw.random() < self.scenario.cover:
+        share = self.scenario.cover
+        covered = self.quiet or (share and self.rhythm.draw.random() < share)
+        self.quiet = max(0, self.quiet - 1)
+        if covered:
             self._asks = None
             return next(self.cover)
         self._asks = self.pending.popleft()
@@ -167,6 +172,7 @@ class Sweeper:
     def _open(self, replaces: str) -> None:
         name = f"campaign {self.number}.{len(self.used)}"
         shared = {self.scenario.shared: "of the campaign"} if self.scenario.shared else {}
+        self.quiet = self.scenario.quiet
         self.used.append(Used(Account(name, self.fit, attributes=shared), replaces=replaces))
 
 
@@ -184,8 +190,9 @@ def sweepers(
     found: list[Sweeper] = []
     for number, part in enumerate(parts):
         draw = random.Random(f"campaign {scenario.name} {number}")
-        begin = draw.randrange(len(cover)) if scenario.cover else 0
-        texts = cycle([*cover[begin:], *cover[:begin]] if scenario.cover else [])
+        covered = bool(scenario.cover or scenario.quiet)
+        begin = draw.randrange(len(cover)) if covered else 0
+        texts = cycle([*cover[begin:], *cover[:begin]] if covered else [])
         rhythm = Rhythm(scenario.rhythm, scenario.per_day, draw)
         found.append(Sweeper(scenario, number, deque(part), rhythm, texts, fit))
     return found

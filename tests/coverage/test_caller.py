@@ -11,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage.calibration import Calibration
-from querybudget.coverage.caller import CallerProfile
-from querybudget.coverage.group import LIFETIME, Group, GroupChange
+from querybudget.coverage.caller import NEWEST, CallerProfile
+from querybudget.coverage.evidence import newer
+from querybudget.coverage.group import (
+    ALL_TAILS,
+    LATER_LOOKS,
+    LIFETIME,
+    POOL_LOOKS,
+    Group,
+    GroupChange,
+)
 from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.response import Stage
-from querybudget.coverage.stream import Newest
+from querybudget.coverage.stream import Newest, Stream
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 NOW = 1_700_000_000_000_000
@@ -208,6 +216,39 @@ def test_groups_hear_of_a_caller_once_it_is_verified() -> None:
     assert (group.members, group.looks[10]) == (1, 1)
     assert profile.tails[:2] == [-1, -1]  # the latest look says it all
     assert profile.observe(asks(0), NOW) is None
+
+
+def test_a_caller_counts_once_at_each_later_look() -> None:
+    profile, reached = CallerProfile(), dict[int, int]()
+    for said, call in enumerate(calls(range(0, 2 * LATER_LOOKS[-1] + 40, 2)), 1):
+        change = profile.observe(call, NOW)
+        if change is not None and change.look >= len(POOL_LOOKS):
+            reached[change.look - len(POOL_LOOKS)] = said
+    assert [LATER_LOOKS[look] for look in reached] == list(reached.values())
+    assert len(reached) == len(LATER_LOOKS)
+    assert len(profile.tails) == len(ALL_TAILS)
+
+
+def test_a_later_look_is_at_the_stream_that_the_caller_has_begun_last() -> None:
+    profile, quiet = CallerProfile(), LATER_LOOKS[0]
+    for call in calls(range(0, 2 * quiet, 2)):
+        profile.observe(call, NOW)
+    looked = profile.looked
+    for cell in range(2 * quiet, 2 * (quiet + NEWEST), 2):
+        assert profile.looked == looked
+        profile.observe(asks(cell, template=7), NOW)
+    assert profile.looked > looked
+
+
+def test_new_chunks_that_are_unlike_those_before_are_judged_by_themselves() -> None:
+    stream, newest = Stream(), Stream()
+    for cell in range(40):
+        stream.observe((chunk(cell),))
+    newest.observe([msgspec.structs.replace(chunk(cell), leaning=(99, 99)) for cell in range(8)])
+    alone = newer(Stream(evidence=-(10**6)), newest.sums)
+    assert newer(Stream(evidence=alone - 1), newest.sums) == alone
+    assert newer(Stream(evidence=alone + 1), newest.sums) == alone + 1
+    assert alone > newer(Stream(evidence=-(10**6)), stream.sums)
 
 
 def test_a_pardon_takes_nothing_back_that_groups_have_not_heard_of() -> None:

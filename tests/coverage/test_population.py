@@ -14,6 +14,7 @@ from scipy import stats
 
 from querybudget.coverage.fitted import TAIL_SHARES
 from querybudget.coverage.group import (
+    ALL_TAILS,
     FEWEST,
     LIFETIME,
     POOL_LOOKS,
@@ -291,10 +292,18 @@ def test_a_tail_holds_those_that_are_further_up(members: list[int]) -> None:
     assert list(beyond) == sorted(beyond, reverse=True)
 
 
-def test_the_profile_of_a_large_population_takes_a_kilobyte_at_most() -> None:
+def test_the_profile_of_a_large_population_takes_a_kilobyte_and_a_quarter_at_most() -> None:
     group = Group(NOW, 10**9, [10**9] * len(Group().looks), [10**9] * 64)
     group.null = [10**9] * len(group.looks)
-    assert len(msgspec.msgpack.encode(group)) <= 1_024
+    assert len(msgspec.msgpack.encode(group)) <= 1_280
+
+
+def test_a_group_that_knows_the_first_looks_alone_goes_on_with_these() -> None:
+    first = (TAILS + 1) * len(POOL_LOOKS)
+    group = Group(NOW, 9, [3] * first, null=[2] * first)
+    assert tail_counts(group.looks, len(POOL_LOOKS) - 1)[0] == 3
+    assert tail_counts(group.looks, len(ALL_TAILS) - 1)[0] == 0
+    assert len(group.looks) == len(group.null) == (TAILS + 1) * len(ALL_TAILS)
 
 
 def test_damaged_counts_are_refused() -> None:

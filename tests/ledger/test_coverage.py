@@ -546,21 +546,40 @@ def test_the_score_of_a_pool_is_strain_on_the_pools_own_lines_only() -> None:
     assert bench.ask(seen(1), pool).stage is Stage.DEGRADE
 
 
-@pytest.mark.parametrize(
-    ("tails", "stage"),
-    [([], Stage.DEGRADE), ([2, 0], Stage.DEGRADE), ([2, -1], Stage.REFUSE), ([0, 1], Stage.REFUSE)],
+STRONG = tuple(Reason(view, 500_000) for view in ("manner", "wording", "direction"))
+"""What a caller is suspect for, even without one of them."""
+
+
+@given(
+    tails=st.lists(st.integers(-1, 4), max_size=9),
+    own=st.sampled_from((0, 649_999, 650_000, 990_000)),
+    reasons=st.sampled_from(((), STRONG, STRONG[:1])),
+    subject=st.sampled_from((0, MICRO)),
+    network=st.sampled_from((0, 649_999, 650_000, MICRO)),
 )
-def test_the_score_of_a_pool_refuses_only_members_who_stand_out_themselves(
-    tails: list[int], stage: Stage
+def test_the_score_of_a_pool_refuses_nobody_without_another_kind_of_evidence(
+    tails: list[int], own: int, reasons: tuple[Reason, ...], subject: int, network: int
 ) -> None:
-    bench = Bench()
-    pool = wide(bucket_quota(10), BucketResponse(stages=DEFAULT_STAGES), partition="p")
-    bench.accounts["p"].profile = Group(members=9, last_score=MICRO, scored_at=bench.now)
-    bench.accounts["a"].profile = CallerProfile(bench.now, 9, tails=tails)
-    assert bench.ask(seen(1), pool).stage is stage
+    bench, response = Bench(), BucketResponse(stages=DEFAULT_STAGES)
+    scores = {"p": MICRO, "subject": subject, "network": network}
+    for partition, score in scores.items():
+        pool = Group(members=9, last_score=score, scored_at=bench.now)
+        bench.accounts[partition] = Account(bench.now, profile=pool)
+    bench.accounts["a"].profile = CallerProfile(
+        bench.now, 9, tails=tails, last_score=own, scored_at=bench.now, reasons=reasons
+    )
+    template, other = bucket_quota(10), bucket_quota(10, name="network")
+    decision = bench.ask(
+        seen(1),
+        wide(template, response, partition="p"),
+        wide(template, response, partition="subject"),  # of the same members: no other kind
+        wide(other, BucketResponse(), partition="network"),
+    )
+    agrees = (own >= 650_000 and len(reasons) > 1) or network >= 650_000
+    assert decision.stage is (Stage.REFUSE if agrees else Stage.DEGRADE)
 
 
-def test_a_pool_with_no_milder_stage_leaves_members_alone_who_do_not_stand_out() -> None:
+def test_a_pool_with_no_milder_stage_leaves_members_alone_without_another_kind() -> None:
     bench, refusing = Bench(), BucketResponse(stages=((Stage.REFUSE, MICRO),))
     pool = wide(bucket_quota(10), refusing, partition="p")
     bench.accounts["p"].profile = Group(members=9, last_score=MICRO, scored_at=bench.now)

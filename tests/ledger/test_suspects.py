@@ -12,7 +12,7 @@ from querybudget.coverage import BucketResponse, Reason, Stage, Touched
 from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.fitted import TAIL_SHARES
-from querybudget.coverage.group import POOL_LOOKS, Group, GroupChange
+from querybudget.coverage.group import ALL_TAILS, Group, GroupChange
 from querybudget.coverage.observation import KnownGround, Observation
 from querybudget.coverage.population import SURE_SCORE, TWO_KINDS_SCORE
 from querybudget.coverage.response import DEFAULT_STAGES, SUSPECT_SCORE, Suspects
@@ -225,7 +225,7 @@ def test_a_caller_that_becomes_established_says_once_what_it_showed_when_new() -
     profile = bench.accounts[NULL].profile
     assert isinstance(profile, Group)
     assert profile.null[:3] == [1, 1, 0]
-    assert len(profile.null) == len(POOL_LOOKS) * (TAILS + 1)
+    assert len(profile.null) == len(ALL_TAILS) * (TAILS + 1)
 
 
 def test_whoever_the_test_touches_does_not_calibrate_until_it_no_longer_does() -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.fitted import TAIL_SHARES
-from querybudget.coverage.group import POOL_LOOKS, Group
+from querybudget.coverage.group import ALL_TAILS, Group
 from querybudget.coverage.population import touched
 from querybudget.coverage.reason import Touched
 from querybudget.identity import DEFAULT_TIER
@@ -53,8 +53,8 @@ def touched_of(
     pools = pools_of(record, rules)
     learnt = _group(groups.get(NEWCOMERS))
     adaptive = rules.policy.adaptive
-    furthest = [-1] * (len(POOL_LOOKS) - 1)
-    members = [[*furthest[:look], len(TAIL_SHARES)] for look in range(len(POOL_LOOKS))]
+    furthest = [-1] * (len(ALL_TAILS) - 1)
+    members = [[*furthest[:look], len(TAIL_SHARES)] for look in range(len(ALL_TAILS))]
     if isinstance(profile, CallerProfile):
         members = [profile.tails]
     for budget in _tested(rules):

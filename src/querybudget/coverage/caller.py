@@ -13,14 +13,23 @@ neither waiting nor repeats make up for a sweep, and a false alarm ends by itsel
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import msgspec
 
 from querybudget.coverage.calibration import BINS, Calibration, bin_of
-from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, SLOPE, look, score
-from querybudget.coverage.fitted import BIAS, POOL_TAILS, SUSPECT
-from querybudget.coverage.group import DAY, DECAY, LIFETIME, POOL_LOOKS, GroupChange
+from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, SLOPE, look, newer, score
+from querybudget.coverage.fitted import BIAS, SUSPECT
+from querybudget.coverage.group import (
+    ALL_TAILS,
+    DAY,
+    DECAY,
+    LATER_LOOKS,
+    LIFETIME,
+    POOL_LOOKS,
+    GroupChange,
+)
 from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
@@ -35,6 +44,9 @@ HOUR = DAY // 24
 
 TEMPLATES = 2
 """System prompts of a caller that have a stream of their own."""
+
+NEWEST = 8
+"""Newest chunks of a stream that say enough for a later look."""
 
 FED = -1
 """Number of the stream of what is fed, which is judged as a whole alone: documents differ more."""
@@ -67,7 +79,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         looked_at: When a stream was last looked at, µs.
         reasons: What the last score consisted of, strongest first.
         stages: The last stage by quota.
-        looked: Number of `POOL_LOOKS` that its groups know of.
+        looked: Number of `ALL_TAILS` that its groups know of.
         peak: The highest score ever, millionths.
         counted: Bin of `peak` in which it is counted for calibration; -1 if it is not.
         halved: How often everything was halved.
@@ -112,7 +124,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             raise ValueError("expected a stream for each system prompt")
         if not -1 <= self.counted < BINS or min(self.calls, self.looked, self.halved) < 0:
             raise ValueError("expected a profile's counts")
-        if max(len(self.tails), len(self.withdrawn)) > len(POOL_LOOKS):
+        if max(len(self.tails), len(self.withdrawn)) > len(ALL_TAILS):
             raise ValueError("expected a profile's looks")
         if not -1 <= self.owed < max(1, len(self.tails)):
             raise ValueError("expected a look that groups do not know")
@@ -213,7 +225,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             self.fed = self.fed or Stream()
             reached = max(reached, self._add(self.fed, fed, now, FED))
         self.joining = self.joining or first
-        self._reach(reached)
+        if reached in POOL_LOOKS:
+            self._reach_first(reached)
         return self._change(established) if verified else None
 
     def pardon(self) -> bool:
@@ -252,7 +265,10 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     ) -> int:
         """Add new ground to a stream; return its last look if it was looked at, else -1."""
         added = stream.observe(chunks, items)
-        reasons = look(stream, () if number == FED else self.newest.add(number, added))
+        part = () if number == FED else self.newest.add(number, added)
+        reasons = look(stream, part)
+        if number == self.newest.number:
+            self._look_later(stream, part or self.newest.sums)
         if not reasons:
             return -1
         if stream.chunks >= FIRST_LOOK:
@@ -306,18 +322,32 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         for digest in digests:
             _set_bit(self.opaque, digest % (8 * len(self.opaque)))
 
-    def _reach(self, reached: int) -> None:
-        """Note what a look says that groups count; only the latest is owed to them."""
-        if reached not in POOL_LOOKS or POOL_LOOKS.index(reached) < self.looked:
-            return
+    def _reach_first(self, reached: int) -> None:
+        """Note what one of the first looks says."""
         number = POOL_LOOKS.index(reached)
+        if number >= self.looked:
+            streams = [*self.said, self.fed] if self.fed else self.said
+            self._reach(number, max(one.evidence for one in streams if one.looked == reached))
+
+    def _look_later(self, stream: Stream, newest: Sequence[int]) -> None:
+        """Look at a stream whose newest chunks are apart, if the caller has said enough.
+
+        All that the caller says counts, so that whoever begins anew under another system prompt is
+        looked at there.
+        """
+        if newest[0] < NEWEST or self.looked == len(ALL_TAILS):
+            return
+        said = sum([one.chunks for one in self.said])
+        number = len(POOL_LOOKS) + bisect_right(LATER_LOOKS, said) - 1
+        if number >= max(self.looked, len(POOL_LOOKS)):
+            self._reach(number, newer(stream, newest))
+
+    def _reach(self, number: int, evidence: int) -> None:
+        """Note what a look says that groups count; only the latest is owed to them."""
         self.looked = number + 1
         self._skip_owed()
         self.tails += [-1] * (number - len(self.tails))
-        evidence = max(
-            each.evidence for each in [*self.said, self.fed] if each and each.looked == reached
-        )
-        self.tails.append(sum(evidence > 1_000 * bound for bound in POOL_TAILS[number]))
+        self.tails.append(sum(evidence > 1_000 * bound for bound in ALL_TAILS[number]))
         self.owed = number
 
     def _skip_owed(self) -> None:

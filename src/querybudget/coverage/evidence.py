@@ -214,6 +214,16 @@ def _newest(stream: Stream, part: Sequence[int]) -> dict[str, float]:
     return found if stream.most_evidence == stream.newest else {}
 
 
+def newer(stream: Stream, newest: Sequence[int]) -> int:
+    """Return the evidence of a stream or of its newest chunks, whichever is more; in thousandths.
+
+    Args:
+        stream: The stream.
+        newest: Sums of its newest chunks.
+    """
+    return max(stream.evidence, round(1_000 * combined(views_of_part(newest))))
+
+
 def score(evidence: int) -> int:
     """Return the score of evidence in thousandths of log-odds, in millionths.
 

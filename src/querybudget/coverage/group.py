@@ -18,12 +18,19 @@ import msgspec
 from querybudget.coverage.calibration import BINS, Calibration, threshold
 from querybudget.coverage.evidence import HIGHEST_SCORE, LOOKS
 from querybudget.coverage.fitted import POOL_SHARE, POOL_TAILS, TAIL_SHARES
+from querybudget.coverage.later import LATER_TAILS
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
 from querybudget.coverage.stream import FORM
 
 POOL_LOOKS: Final = LOOKS[: len(POOL_TAILS)]
-"""Looks at which members count."""
+"""First looks, at which members count and pools are judged as a whole."""
+
+LATER_LOOKS: Final = tuple(LATER_TAILS)
+"""Chunks of all that a member has said at which it counts again, for the population test alone."""
+
+ALL_TAILS: Final = (*POOL_TAILS, *LATER_TAILS.values())
+"""For each look, the first ones before the later ones: bounds of the tails of honest callers."""
 
 FEWEST = 5
 """Members that have to be beyond a tail before a pool has a score."""
@@ -36,7 +43,7 @@ DECAY = 100_000
 """How far a score falls in a day, and at most at once; millionths."""
 
 _WIDTH = len(TAIL_SHARES) + 1
-_COUNTS = _WIDTH * len(POOL_LOOKS)
+_COUNTS = _WIDTH * len(ALL_TAILS)
 _Z = 1.645
 """Quantile of the normal distribution for a bound that holds in 19 of 20 cases."""
 
@@ -46,11 +53,11 @@ class GroupChange(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         first: Whether it is the member's first call.
-        look: Index in `POOL_LOOKS` of a look that the member reached with this call; -1 if none.
+        look: Index in `ALL_TAILS` of a look that the member reached with this call; -1 if none.
         tail: In how many of the tails of honest callers the member's evidence lies at that look.
         old_peak: Bin in which the member was counted for calibration; -1 if it was not.
         new_peak: Bin in which it is counted now; -1 if it is not.
-        withdrawn: Of a member that was pardoned, for each of `POOL_LOOKS` in how many tails it was
+        withdrawn: Of a member that was pardoned, for each of `ALL_TAILS` in how many of them it was
             counted, -1 for not at all: that is taken back.
         established: Of a member that has become established, the same: what it showed when it was
             new is what honest newcomers show.
@@ -71,8 +78,8 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{len(TAIL_SHARES)}{FORM}"):
     Attributes:
         since: When its first call was seen, or its counts were last halved; µs.
         members: Members.
-        looks: For each of `POOL_LOOKS`: members that reached it, and how many of them were in at
-            least one, two … of the tails.
+        looks: For each of `ALL_TAILS`: members that reached the look, and how many of them were in
+            at least one, two … of the tails.
         peaks: Established members by the bin of their highest score; empty before the first.
         last_score: The score when it was last computed.
         scored_at: When that was, µs.
@@ -93,6 +100,9 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{len(TAIL_SHARES)}{FORM}"):
 
     def __post_init__(self) -> None:
         """Refuse what was stored and is damaged."""
+        for counts in (self.looks, self.null):  # an earlier version had the first looks alone
+            if len(counts) == _WIDTH * len(POOL_LOOKS):
+                counts.extend([0] * (_COUNTS - len(counts)))
         if len(self.looks) != _COUNTS or len(self.null) not in {0, _COUNTS}:
             raise ValueError("expected a group's counts")
         if len(self.peaks) not in {0, BINS}:

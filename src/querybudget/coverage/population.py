@@ -50,7 +50,7 @@ def honest_shares(look: int, learnt: Group | None, callers: int) -> list[float]:
     """Return the shares of honest newcomers beyond each tail at a look.
 
     Args:
-        look: Index in `POOL_LOOKS`.
+        look: Index in `ALL_TAILS`.
         learnt: Whose `null` has what established callers showed when they were new.
         callers: As many of them as are needed.
     """
@@ -119,7 +119,7 @@ def _touched_at(
 
     Args:
         group: The group.
-        look: Index in `POOL_LOOKS`.
+        look: Index in `ALL_TAILS`.
         tail: In how many tails the member is.
         suspects: As for `touched`.
         shares: Of honest newcomers, beyond each tail.

@@ -23,7 +23,7 @@ import msgspec
 from querybudget import coverage as profiles  # it loads their classes when they are first used
 from querybudget.coverage import Reason, Stage
 from querybudget.ledger.bucket_line import BucketLine, share_of, window_of
-from querybudget.ledger.suspects import suspects_line, touched_by
+from querybudget.ledger.suspects import another_kind, suspects_line, touched_by
 from querybudget.ledger.types import Account, Charge, Decision, Line
 from querybudget.units import NO_TIME, ORDINARY_PRICE, Micros, Millionths, Unit
 
@@ -132,7 +132,7 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
             account = accounts[line.partition]
             one = _bucket_line(line, account, novelty, known, shift, now)
             if one.score and known is None:
-                one = _of_member(one, accounts, charge, now)
+                one = _of_member(one, accounts, charge, shift, now)
             bucket_lines.append(one)
     price = shadow_price = ORDINARY_PRICE
     stage = shadow_stage = _NONE
@@ -234,12 +234,12 @@ def _bucket_line(
 
 
 def _of_member(
-    found: BucketLine, accounts: Mapping[str, Account], charge: Charge, now: int
+    found: BucketLine, accounts: Mapping[str, Account], charge: Charge, shift: int, now: int
 ) -> BucketLine:
     """Return a line as it is for one member of a pool.
 
-    What the others do is one kind of evidence, and refuses nobody alone: a member who does not
-    stand out among honest callers itself is degraded at most.
+    What the others do is one kind of evidence, and refuses nobody alone: a member is degraded at
+    most until another kind agrees.
     """
     line, response = found.line, found.line.response
     if _is_cleared(line, accounts, charge, now):
@@ -248,9 +248,8 @@ def _of_member(
         return found
     if found.amount and response.stage(found.spent, found.before) is _REFUSE:
         return found  # what the pool has spent counts for everybody
-    own = accounts[charge.profiled[0]].profile if charge.profiled else None
     pool = type(accounts[line.partition].profile) is profiles.Group
-    if not pool or (type(own) is profiles.CallerProfile and own.stands_out):
+    if not pool or another_kind(line, accounts, charge, shift, now):
         return found
     return msgspec.structs.replace(found, stage=response.milder(_REFUSE))
 

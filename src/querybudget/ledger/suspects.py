@@ -1,8 +1,10 @@
 """Budgets that only suspects spend: which members of a group a call's population tests touch.
 
-Nobody is refused on one kind of evidence. The population test of one group is one kind. Another is
-the caller's own score, if it is suspect without its strongest view too; or the score of another
-group, such as the pool of its template, organisation or network.
+Nobody is refused on one kind of evidence. The population test of one group is one kind, and so is
+the score of one. Another is the caller's own score, if it is suspect without its strongest view
+too; or the score of another group, such as the pool of its template, organisation or network. Pools
+of one budget are no two kinds: those of a system prompt's words and of its subject are of the same
+members.
 """
 
 from __future__ import annotations
@@ -49,9 +51,7 @@ def touched_by(
     if type(group) is not profiles.Group or type(own) is not profiles.CallerProfile:
         return UNTOUCHED
     found = profiles.touched(group, own.tails, response.suspects, *_learnt(accounts, charge))
-    if found.score >= profiles.SURE_SCORE and (
-        own.corroborated(now, shift) or _another_group(line, accounts, charge, now)
-    ):
+    if found.score >= profiles.SURE_SCORE and another_kind(line, accounts, charge, shift, now):
         return msgspec.structs.replace(found, score=profiles.TWO_KINDS_SCORE)
     return found
 
@@ -93,13 +93,26 @@ def _learnt(accounts: Mapping[str, Account], charge: Charge) -> tuple[Group | No
     return (profile if type(profile) is profiles.Group else None), calibration.callers
 
 
-def _another_group(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> bool:
-    """Return whether another group of the caller is suspect as a whole."""
+def another_kind(
+    line: Line, accounts: Mapping[str, Account], charge: Charge, shift: int, now: int
+) -> bool:
+    """Return whether another kind of evidence than a line's group agrees that a caller sweeps.
+
+    Args:
+        line: Of buckets, of a group.
+        accounts: As for `touched_by`.
+        charge: The call's.
+        shift: As for `touched_by`.
+        now: µs.
+    """
+    own = accounts[charge.profiled[0]].profile if charge.profiled else None
+    if type(own) is profiles.CallerProfile and own.corroborated(now, shift):
+        return True
     others = {
         other.partition
         for other in charge.lines
-        if other.quota.unit is Unit.BUCKETS and other.partition != line.partition
-    }
+        if other.quota.unit is Unit.BUCKETS and other.quota.name != line.quota.name
+    } - {line.partition}
     return any(
         type(profile) is profiles.Group and profile.score(now) >= SUSPECT_SCORE
         for profile in (accounts[partition].profile for partition in others)

@@ -127,7 +127,7 @@ class Oracle:
                 stage = max(others, default=Stage.NONE)
         spent = (line.quota.limit - left) * MICRO // line.quota.limit
         by_score = not amount or response.stage(spent, before) is not Stage.REFUSE
-        member = isinstance(profile, Group) and not identity.stands_out
+        member = isinstance(profile, Group) and not self._another_kind(charge, line, now)
         if stage is Stage.REFUSE and member and by_score and score:
             # A group's score alone refuses no member.
             stage = max(
@@ -162,16 +162,20 @@ class Oracle:
         score = touched(group, own.tails, suspects).score
         if score < SURE_SCORE:
             return score
+        return MICRO if self._another_kind(charge, line, now) else SURE_SCORE
+
+    def _another_kind(self, charge: Charge, line: Line, now: int) -> bool:
+        """Return whether a member's own score agrees, or a group that another budget has."""
+        own = self.profile(charge, charge.profiled[0])
+        if isinstance(own, CallerProfile) and own.corroborated(now, self._shift(charge)):
+            return True
         others = {
             other.partition
             for other in charge.lines
-            if other.quota.unit is Unit.BUCKETS and other.partition != line.partition
-        }
+            if other.quota.unit is Unit.BUCKETS and other.quota.name != line.quota.name
+        } - {line.partition}
         groups = [self.profile(charge, name) for name in others]
-        agrees = own.corroborated(now, 0) or any(
-            isinstance(one, Group) and one.score(now) >= SUSPECT_SCORE for one in groups
-        )
-        return MICRO if agrees else SURE_SCORE
+        return any(isinstance(one, Group) and one.score(now) >= SUSPECT_SCORE for one in groups)
 
     def reserve(self, charge: Charge, now: int) -> Expected:
         """Return the decision; a line that is not charged holds -1."""
@@ -243,12 +247,15 @@ class Oracle:
 
     def _score(self, charge: Charge, profile: CallerProfile | Group, now: int) -> int:
         """Return a score, calibrated; 0 is no score, and stays 0."""
-        score, calibration = profile.score(now), charge.calibration
-        if not score or calibration is None:
-            return score
-        group = self.profile(charge, calibration.partition)
+        score = profile.score(now)
+        return max(0, score + self._shift(charge)) if score else 0
+
+    def _shift(self, charge: Charge) -> int:
+        if charge.calibration is None:
+            return 0
+        group = self.profile(charge, charge.calibration.partition)
         assert isinstance(group, Group), "a group calibrates"
-        return max(0, score + group.shift(calibration))
+        return group.shift(charge.calibration)
 
     def settle(self, name: str, amounts: Sequence[int], now: int) -> Settled:
         """Return what settling a reservation at `amounts` must answer."""
