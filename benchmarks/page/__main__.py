@@ -95,7 +95,7 @@ def readme(results: Results) -> str:
         [
             "Processor time added to a request, measured in one run beside other limiters,",
             "all in memory ([the whole table, and how it was made](docs/performance.md)).",
-            "Machines differ, and a shared one is slow at times: compare the rows.",
+            "Machines differ: compare the rows with each other.",
             "",
             f"| {'':<54} | {'added':>8} |",
             f"|{'-' * 56}|{'-' * 9}:|",

@@ -57,7 +57,7 @@ def _smallest(count: int, numbers: Collection[int]) -> list[int]:
 
 
 def _ranked(parts: Mapping[int, _NewChunk], seed: int) -> dict[int, tuple[int, float]]:
-    """Return what decides which chunks are looked at, the lowest first.
+    """Return the rank of each chunk; those of the lowest ranks are looked at.
 
     Of chunks that have most words in common, the first comes before the second of any others: so
     much that says the same hides nothing. Otherwise a long chunk is likelier to be chosen than a
@@ -87,7 +87,7 @@ def _kind(text: str, seed: int) -> int:
 
 
 def draw(digest: int, size: int) -> float:
-    """Return a number by a digest; it is the lowest of several as often as its size says.
+    """Return a number for a digest. Its chance to be the lowest of several grows with `size`.
 
     The source is Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.
     """

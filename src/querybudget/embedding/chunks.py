@@ -1,8 +1,8 @@
 """Cuts a text into chunks by its own content, so that a change in one place moves no far border.
 
 A border lies where a keyed hash of the characters before it is the highest of its surroundings
-(local-maximum chunking: Bjorner, Blass, Gurevich, 2010). Ends of lines go before ends of sentences,
-these before ends of words, these before any other place.
+(local-maximum chunking: Bjorner, Blass, Gurevich, 2010). Ends of lines outrank ends of sentences,
+which outrank ends of words, which outrank all other places.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def codes_of(text: str) -> NDArray[np.uint32]:
 
 
 class Cutter:
-    """Cuts texts where one key says.
+    """Cuts texts at borders that depend on a key.
 
     Args:
         key: Secret of the deployment: who does not have it does not know the borders.

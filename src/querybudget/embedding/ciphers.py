@@ -22,7 +22,7 @@ _VOWELS = "aeiou"
 _SAMPLE = 16  # words that tell a cipher
 _LEAST = 3  # known words among them once the cipher is undone
 _SHARE = 0.35  # share of them that is known then
-_MIRRORED = 0.5  # share of them that is known without ROT47
+_ROT47_SHARE = 0.5  # share of them that is known once ROT47 is undone
 
 _SHORTEST = 4  # letters of a word that may be ciphered
 _FIRST_LETTERS = {
@@ -36,7 +36,7 @@ Knows = Callable[[str], bool]
 
 
 def words_by_shift(vocabulary: Iterable[str]) -> dict[int, str]:
-    """Return the first letters of known words by the hash of what all their shifts have in common.
+    """Return the first letters of known words, by a hash that a word shares with all its shifts.
 
     One look-up of a word thus says by which of Caesar's ciphers it becomes a known one.
     """
@@ -53,7 +53,7 @@ def _shape(word: str) -> int:
 
 
 def cipher_of(text: str, knows: Knows, by_shift: Mapping[int, str]) -> Cipher | None:
-    """Return what undoes the cipher of a text's unknown words; None if they have none.
+    """Return a function that undoes the cipher of a text's unknown words; None if they have none.
 
     Args:
         text: Some of it may be readable.
@@ -74,7 +74,7 @@ def cipher_of(text: str, knows: Knows, by_shift: Mapping[int, str]) -> Cipher | 
             cipher = _of_words(alike, needed, knows, by_shift)
             if cipher is not None:
                 return cipher
-    return _mirrored(text, knows)
+    return _rot47(text, knows)
 
 
 def _of_words(
@@ -128,8 +128,8 @@ def _undone(letters: str, others: str) -> Cipher:
     return lambda text: text.translate(table)
 
 
-def _mirrored(text: str, knows: Knows) -> Cipher | None:
-    """Return what undoes ROT47, which shifts digits and signs too."""
+def _rot47(text: str, knows: Knows) -> Cipher | None:
+    """Return a function that undoes ROT47, which shifts digits and signs too."""
     tokens = [
         token
         for token in dict.fromkeys(text.split())
@@ -139,7 +139,7 @@ def _mirrored(text: str, knows: Knows) -> Cipher | None:
     table = _table(_SIGNS, _SIGNS[47:] + _SIGNS[:47])
     words = [token.translate(table).strip(".,:;?!'\"()").lower() for token in tokens]
     known = sum(word.isalpha() and knows(word) for word in words)
-    if known < max(_LEAST, _MIRRORED * len(words)):
+    if known < max(_LEAST, _ROT47_SHARE * len(words)):
         return None
     return lambda text: text.translate(table)
 
@@ -157,7 +157,7 @@ def _mirror_image(found: re.Match[str]) -> str:
 
 
 def _unpigged(knows: Knows) -> Callable[[re.Match[str]], str]:
-    """Return what undoes Pig Latin: ``igpay`` is pig, ``eggway`` and ``eggay`` are egg."""
+    """Return a function that undoes Pig Latin: ``igpay`` is pig, ``eggway`` and ``eggay`` egg."""
 
     def plain(found: re.Match[str]) -> str:
         stem = found[0].lower().removesuffix("ay")
@@ -177,7 +177,7 @@ def _unpigged(knows: Knows) -> Callable[[re.Match[str]], str]:
 
 
 def _key(letters: str, key: int) -> str:
-    """Return what the letters of an alphabet may stand for: Atbash, then Caesar's ciphers."""
+    """Return the letters that an alphabet stands for: by Atbash for key 0, else by a shift."""
     return letters[key:] + letters[:key] if key else letters[::-1]
 
 

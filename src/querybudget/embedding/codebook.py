@@ -135,10 +135,11 @@ class Codebook:
             raise SetupError(f"expected a codebook at {path}: {error.strerror}") from error
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write it, centres as signed bytes: about 5 bytes for every 4 numbers of all centres.
+        """Write the codebook, its centres as signed bytes.
 
         Raises:
-            SetupError: It is keyed. Keyed cells are made where they are used and never stored.
+            SetupError: The codebook is keyed. Keyed cells are made where they are used and never
+                stored.
         """
         if not np.array_equal(self.coarse_numbers, np.arange(COARSE)):
             raise SetupError("a keyed codebook cannot be saved: save the one it was made from")
@@ -285,10 +286,10 @@ def _moved(centres: NDArray[np.float32], key: bytes, use: bytes) -> NDArray[np.f
     They are not scaled back to unit length: a move adds zero on average to a centre's product with
     a vector, so no cell is favoured.
     """
-    products = centres @ np.swapaxes(centres, -1, -2)
+    cosines = centres @ np.swapaxes(centres, -1, -2)
     siblings = centres.shape[-2]
-    products[..., range(siblings), range(siblings)] = -1
-    gaps = np.sqrt(np.maximum(2 - 2 * products.max(axis=-1), 0))
+    cosines[..., range(siblings), range(siblings)] = -1
+    gaps = np.sqrt(np.maximum(2 - 2 * cosines.max(axis=-1), 0))
     noise = _uniform(key, use, centres.size).reshape(centres.shape)
     spread = SHIFT * np.sqrt(3)  # the mean square of a uniform number from -1 to 1 is a third
     return np.asarray(centres + gaps[..., None] * (spread * noise), np.float32)

@@ -44,12 +44,12 @@ class Folder:
 
     def fold(self, text: str) -> str:
         """Return what a text says once nothing hides it; most often, the text itself."""
-        return self.look(text)[0]
+        return self.fold_and_check(text)[0]
 
-    def look(self, text: str) -> tuple[str, bool]:
+    def fold_and_check(self, text: str) -> tuple[str, bool]:
         """Return what `fold` returns, and whether that is surely ordinary text."""
         if len(text) > LONGEST:
-            return self.look(text[:LONGEST])[0] + text[LONGEST:], False
+            return self.fold_and_check(text[:LONGEST])[0] + text[LONGEST:], False
         for _ in range(_ROUNDS):
             before = text
             text = letters.seen(text, self._reader.knows)
@@ -66,7 +66,7 @@ class Folder:
         return self._reader.is_language(text)
 
     def _unfolded(self, text: str) -> str:
-        """Return what a text says that is not surely ordinary."""
+        """Return what a text says, if it is not surely ordinary text."""
         knows, begins = self._reader.knows, self._reader.begins
         before = text
         text = decoded(text)

@@ -25,7 +25,8 @@ LONGEST_JSON = 1 << 16
 """Characters of a text that is read as JSON, at most."""
 
 CODE = 40
-"""Characters for each sign of a programming language, below which a text is no list of blocks."""
+"""Characters that a list of blocks has per sign of a programming language, at least: a text with
+more such signs is code."""
 
 _MARK = re.compile(
     r"^[ \t]*(?:[-*\u2022>][ \t]+)?(?:[^\W\d_]{1,12}[ \t]*)?"

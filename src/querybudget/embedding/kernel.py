@@ -1,6 +1,7 @@
-"""The compiled form of what is done with every character of a text, where it was built.
+"""The compiled form of the loops over a text's characters, if it was built.
 
-`_kernel.c` returns what the Python forms return, to the bit, and these take what it does not take.
+`_kernel.c` returns what the Python forms return, to the bit. They handle the texts that it does
+not.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Kernel(Protocol):
         left: int,
         /,
     ) -> tuple[list[tuple[int, int]], int, bool]:
-        """Return what of a text was sent before, how many words it has, and whether it is dense."""
+        """Return the stretches sent before, how many words there are, and whether it is dense."""
         ...
 
 

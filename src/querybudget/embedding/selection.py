@@ -23,13 +23,14 @@ REMEMBERED = 1 << 14
 """Segments that are remembered as sent by their caller, twice over."""
 
 MAX_SEGMENTS = 512
-"""New segments of a call that are read; of more, those that the key says."""
+"""New segments of a call that are read, at most. Of more, the key chooses."""
 
 MAX_LOOKED_UP = 16_384
 """Segments of a call that are looked up, at most."""
 
 MAX_READ = 1 << 18
-"""Characters of new segments that are cut into chunks: of more, some parts, first what is said."""
+"""Characters of new segments that are cut into chunks, at most. Of more, parts are read, and those
+of what is said come first."""
 
 PART = 1 << 14
 """Characters of a part of a segment that is too long to be read as a whole."""
@@ -59,7 +60,8 @@ class Excerpt(msgspec.Struct, frozen=True, gc=False):
         channel: How it gets into the prompt.
         text: The chunk with whatever hides it undone; None if it has been looked at before.
         opaque: Whether it is no language.
-        item: Number of the task that it belongs to, in the order of the call; of what is said.
+        item: Number of the task that it belongs to, in the order of the call. Only what is said is
+            divided into tasks.
     """
 
     digest: int
@@ -97,6 +99,7 @@ _Found: TypeAlias = tuple[Segment, int, tuple[int, ...] | None]
 
 
 Steps: TypeAlias = Generator[int, None, list[Excerpt]]
+"""The work on one call: yields the characters of each step before it, and returns the excerpts."""
 
 
 def _is_large(found: Sequence[_Found]) -> bool:
@@ -248,7 +251,7 @@ class Selector:
         if not long:
             text = self._repeats.without(caller, text)
         if whole and len(text) <= LONGEST:
-            folded, plain = self._folder.look(text)
+            folded, plain = self._folder.fold_and_check(text)
             state = _State.PLAIN if plain else _State.FOLDED
             text = folded if folded == text or long else self._repeats.without(caller, folded)
         parts: dict[int, _Part] = {}
@@ -267,7 +270,7 @@ class Selector:
         if part.long:
             text = self._repeats.without(caller, text)
         if state is _State.RAW:
-            text, plain = self._folder.look(text)
+            text, plain = self._folder.fold_and_check(text)
             state = _State.PLAIN if plain else _State.FOLDED
         opaque = state is _State.FOLDED and not self._folder.is_language(text)
         return Excerpt(digest, part.channel, text, opaque, part.item)

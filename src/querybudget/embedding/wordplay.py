@@ -52,7 +52,7 @@ _ARE_DIGITS = bytes(0x30 <= sign <= 0x39 for sign in range(256))  # noqa: PLR200
 
 
 def game_of(words: Sequence[str], needed: float, knows: Knows) -> Callable[[str], str] | None:
-    """Return what undoes the game that was played with all words of a text; None if there is none.
+    """Return a function that undoes the game played with all words of a text; None without one.
 
     Args:
         words: Some unknown words, in lower case and in ASCII.

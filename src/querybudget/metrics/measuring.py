@@ -1,4 +1,4 @@
-"""What one event, and the state of a limiter, say in the terms of the metrics."""
+"""Turns an event, and the state of a limiter, into measurements."""
 
 from __future__ import annotations
 

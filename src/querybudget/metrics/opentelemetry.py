@@ -33,7 +33,7 @@ _ATTRIBUTES = {"model": "gen_ai.request.model", "kind": "gen_ai.token.type"}
 """Labels that have a name in the semantic conventions."""
 
 _OF_CONVENTIONS = {"direction": "gen_ai.token.type"}
-"""And one that has it where the metric's own name is of the conventions."""
+"""Labels that have such a name only on metrics that the conventions name."""
 
 OPERATIONS = {
     "chat": "chat",

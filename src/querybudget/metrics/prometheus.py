@@ -178,7 +178,7 @@ class PrometheusMetrics:
 
 
 class _Ours:
-    """Collects our metrics, without the moments when they began, from where others may be too."""
+    """Collects our metrics from a registry that may have others, without their ``_created``."""
 
     def __init__(self, everything: Collector) -> None:
         self._everything = everything

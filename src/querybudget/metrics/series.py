@@ -104,7 +104,7 @@ REFUSALS = _counter(
 )
 USED_TOKENS = _counter(
     "tokens",
-    "Tokens used, each counted once: cached input is no input, reasoning is no output.",
+    "Tokens used, each of one kind: input excludes cached input, output excludes reasoning.",
     "tier",
     "model",
     "kind",
@@ -121,7 +121,7 @@ CAPABILITY_CALLS = _counter(
     "capability_calls", "Calls by what they ask the model for.", "capability", unit="{call}"
 )
 OPAQUE_CALLS = _counter(
-    "opaque_calls", "Calls that hold what only the model can read.", "opaque", unit="{call}"
+    "opaque_calls", "Calls with content that only the model can read.", "opaque", unit="{call}"
 )
 SETTLEMENTS = _counter(
     "settlements",

@@ -1,8 +1,9 @@
-"""What is sent on from one connection to the next: targets and header fields (RFC 9110, 7.6).
+"""The target and the header fields that are sent on to the next connection (RFC 9110, 7.6).
 
-Pure. Fields that belong to one connection stay there. ``Connection`` of an answer may name more of
-them. That of a request takes away no others, since budgets may have been found by them: it would
-hide from the server who is charged. The path is sent on as it was received for the same reason.
+Fields that belong to one connection are not sent on. The ``Connection`` field of an answer may name
+more of them. That of a request may not: budgets may have been found by the fields that it names,
+and the server would not see who is charged. The path is sent on as it was received for the same
+reason.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def request_headers(
         scope: The request's.
         host: For ``Host``; empty for the caller's own.
         trusted: Networks whose ``X-Forwarded-*`` are believed.
-        drop: Returns True for the names of fields to leave out besides.
+        drop: Returns True for the names of further fields to leave out.
     """
     received: list[Header] = [(name.lower(), value) for name, value in scope["headers"]]
     chunked = any(name == b"transfer-encoding" for name, _ in received)

@@ -75,7 +75,7 @@ async def tunnel(forwarder: Forwarder, scope: Scope, receive: Receive, send: Sen
 
 
 def _dial(forwarder: Forwarder, scope: Scope, target: bytes) -> connect | None:
-    """Return what connects to the server; None if the target cannot be asked for as it is."""
+    """Return an attempt to connect to the server; None if the target cannot be sent on as it is."""
     try:
         from websockets.asyncio.client import connect  # noqa: PLC0415 - an extra
         from websockets.uri import parse_uri  # noqa: PLC0415
@@ -104,7 +104,7 @@ def _dial(forwarder: Forwarder, scope: Scope, target: bytes) -> connect | None:
         open_timeout=upstream.connect / SECOND,
         max_size=LARGEST,
     )
-    # It would follow redirects, which are the caller's to follow.
+    # The client would follow redirects, which are the caller's to follow.
     dialing.process_redirect = _not_followed  # type: ignore[assignment, method-assign]
     return dialing
 
@@ -223,7 +223,7 @@ async def _refuse(
 
 
 async def _answer(answer: Answer, scope: Scope, send: Send) -> None:
-    """Refuse a handshake: by an answer if the server can send one."""
+    """Refuse a handshake with an answer, or by closing if the ASGI server cannot send one."""
     if _RESPONSE in (scope.get("extensions") or {}):
         await send_answer(answer, send, _RESPONSE)
     else:

@@ -50,10 +50,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_upstream(upstream: Upstream) -> None:
-    """Check what a server's URL and the rest say.
+    """Check the URL and the settings of a model server.
 
     Raises:
-        SetupError: It is no URL of a server, or something else cannot work.
+        SetupError: The URL is not that of a server, or a setting is wrong.
     """
     try:
         parts = urlsplit(upstream.url)

@@ -1,7 +1,7 @@
-"""The objects in a file of JSON that is no JSON Lines, one after the other.
+"""Reads the objects in a JSON file that is not JSON Lines, one after the other.
 
-They are the items of one large array, or of the array in an object that lists them, as answers of
-APIs are, or objects that are written over several lines. Several such values may follow each other.
+They are the items of one large array, or of an array inside an object, as APIs answer, or objects
+that are written over several lines. Several such values may follow each other.
 """
 
 from __future__ import annotations

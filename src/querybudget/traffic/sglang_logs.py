@@ -29,7 +29,7 @@ _OUT = ", out={"
 
 
 def sglang_record(line: bytes, reading: Reading) -> TrafficRecord:
-    """Return the record of a line about a finished request: it has the tokens. It names no caller.
+    """Return the record of a line about a finished request. It has the tokens, but no caller.
 
     Raises:
         UnrelatedLineError: It is about something else.

@@ -31,7 +31,7 @@ _DAY, _HALF_A_YEAR = 86_400 * SECOND, 183 * 86_400 * SECOND
 
 
 class VllmLines:
-    """Reads lines in their order: their times have no year, which turns when they go far back."""
+    """Reads lines in their order. Their times have no year: one far back begins the next year."""
 
     def __init__(self) -> None:
         self._year = 0
@@ -92,7 +92,7 @@ def _operation(request_id: str, kind: str) -> str:
 
 
 def _first_year(time: str, reading: Reading) -> int:
-    """Return the year of the first line: as given, or the latest in which it was not to come."""
+    """Return the year of the first line: as given, or the latest that puts it in the past."""
     if reading.year is not None:
         return reading.year
     year = datetime.fromtimestamp(reading.latest // SECOND, UTC).year
