@@ -97,11 +97,7 @@ class Model:
 
 
 def fit(streams: Streams) -> Model:
-    """Fit curves to the honest streams, then weights to all, then what leanings stand for.
-
-    Later parts of a stream are fitted on too, as streams of their own.
-    """
-    streams = joined(streams, as_streams(streams, first=1))
+    """Fit curves to the honest streams, then weights to all, then what leanings stand for."""
     honest, sources = ~streams.swept, streams.source
     rates = np.concatenate([streams.rates[:, :, OTHERS], streams.vectors], axis=2)
     curves = _curves(rates[honest], sources[honest])
@@ -123,22 +119,15 @@ def fit(streams: Streams) -> Model:
     return Model(curves, weights, tilts, float(regression.intercept_[0]), directions)
 
 
-def as_streams(streams: Streams, first: int = 0) -> Streams:
+def as_streams(streams: Streams) -> Streams:
     """Return each part of streams as a stream that ends when the part is full."""
-    number, place = np.nonzero(~np.isnan(streams.part_rates[:, first:, 0]))
-    place += first
+    number, place = np.nonzero(~np.isnan(streams.part_rates[:, :, 0]))
     every = streams.some(number)
     rates = np.full((len(number), len(GRID), streams.rates.shape[2]), np.nan)
     vectors = np.full((len(number), len(GRID), streams.vectors.shape[2]), np.nan)
     rates[:, AT_PART] = streams.part_rates[number, place]
     vectors[:, AT_PART] = streams.part_vectors[number, place]
     return replace(every, rates=rates, vectors=vectors)
-
-
-def joined(one: Streams, other: Streams) -> Streams:
-    """Return the streams of both."""
-    names = one.__dataclass_fields__
-    return Streams(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in names))
 
 
 def _with_leanings(streams: Streams, directions: Floats) -> Rates:

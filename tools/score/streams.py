@@ -12,7 +12,6 @@ import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import msgspec
@@ -25,22 +24,21 @@ from querybudget.coverage.evidence import FEATURES, LAST_CURVE, LOOKS, features
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.stream import PART as CHUNKS
 from querybudget.coverage.stream import Stream
-from querybudget.embedding import analyzer, recogniser
+from querybudget.embedding import analyzer, recogniser, selection
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 
 GRID = np.array([look for look in LOOKS if look <= LAST_CURVE])
 """Looks that are fitted on."""
 SWEEPS, PART = ("broad", "narrow"), "part"
-"""Kinds of sweeps; a part covers a few of a corpus's tasks, or all of them task by task, and is
-fitted on, not evaluated."""
+"""Kinds of sweeps; a part covers a few of a corpus's tasks, and is fitted on, not evaluated."""
 FEWEST_TASKS = 3
 LONGEST_LIFE, LONGEST_SWEEP = 1_200, 600
 """Calls of an identity, and of a sweep."""
 MOST_IDENTITIES = 60
 """Identities of a corpus."""
 MOST_PARTS = 12
-"""Parts of a stream that are fitted on as its newest chunks."""
+"""Parts of a stream that are evaluated as its newest chunks."""
 THIN = 26
 """Calls of an account of a campaign."""
 MOST_THIN = 4
@@ -150,6 +148,7 @@ def _rows(entry: Entry, draws: int) -> list[_Row]:
         map(tuple, (recogniser.MAX_LEANING * np.eye(codebook.dimensions)).tolist())
     )
     recogniser.EMBEDDING = codebook.name
+    selection.items = _one_task
     readers = [
         analyzer.EmbeddingAnalyzer(StaticEmbedder.load(), codebook, (), key, cached=1 << 17)
         for key in KEYS
@@ -162,6 +161,14 @@ def _rows(entry: Entry, draws: int) -> list[_Row]:
     return rows
 
 
+def _one_task(text: str) -> list[str]:
+    """Take a prompt as one task, where the package looks at packed tasks one by one.
+
+    Weights that were fitted on tasks apart find fewer sweeps, also of those that pack them.
+    """
+    return [text]
+
+
 def _followed(
     reader: analyzer.EmbeddingAnalyzer, caller: str, prompts: Sequence[Prompt], dimensions: int
 ) -> tuple[_Looks, _Looks]:
@@ -170,22 +177,21 @@ def _followed(
     stream, total, entered = Stream(), np.zeros(dimensions), set[int]()
     part, of_part, number = Stream(), np.zeros(dimensions), 0
     for call, seen in enumerate(_observed(reader, caller, prompts), 1):
-        new, items, added = [], [], np.zeros(dimensions)
-        for chunk, item in zip(seen.said, seen.items or repeat(0), strict=False):
+        new, added = [], np.zeros(dimensions)
+        for chunk in seen.said:
             pair = chunk.cell // CELLS_PER_BIT
             if chunk.cell >= 0 and pair not in entered:
                 entered.add(pair)
                 added += np.array(chunk.leaning)
                 new.append(msgspec.structs.replace(chunk, leaning=()))
-                items.append(item)
         if not new:
             continue
-        stream.observe(new, items)
+        stream.observe(new)
         total += added
         place = int(np.searchsorted(GRID, stream.chunks, "right")) - 1
         if place >= 0:
             looks.note(place, stream, total, call)
-        part.observe(new, items)
+        part.observe(new)
         of_part += added
         if part.chunks >= CHUNKS and number < MOST_PARTS:
             parts.note(number, part, of_part, call)
@@ -226,7 +232,6 @@ def _cut(corpus: Corpus, draws: int) -> Iterator[tuple[str, bool, Sequence[Promp
             some = set(draw.sample(tasks, max(1, int(len(tasks) * draw.uniform(0.05, 0.4)))))
             part = [prompt for prompt in corpus.prompts if prompt.task in some]
             yield PART, False, draw.sample(part, min(LONGEST_SWEEP, len(part)))
-            yield PART, False, sorted(orders, key=lambda prompt: prompt.task)
 
 
 def _sources(entries: Sequence[Entry]) -> dict[str, str]:

@@ -25,7 +25,7 @@ POOL_TAILS = (
 TAIL_SHARES = (0.1, 0.03, 0.01, 0.003)
 """Those shares."""
 
-POOL_SHARE = (0.75, 0.4, 0.15, 0.06)
+POOL_SHARE = (0.8, 0.46, 0.12, 0.06)
 """For each tail: the share of a pool's members in it from which on it is suspect."""
 
 MEAN = (
