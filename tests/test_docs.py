@@ -7,6 +7,7 @@ only.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from importlib import import_module
@@ -19,6 +20,7 @@ import querybudget
 import querybudget.testing
 from querybudget.cli.main import command_parser
 from querybudget.policy.model import Policy
+from querybudget.policy.schema import json_schema
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -77,6 +79,25 @@ def _where(home: str, name: str) -> set[str]:
     """The ways to name something that a package takes from one of its modules."""
     module = str(getattr(getattr(import_module(home), name), "__module__", home))
     return {module, f"{module}.{name}"}
+
+
+def test_the_schema_on_the_site_is_the_one_that_policies_are_read_by() -> None:
+    site = pytest.importorskip("tools.site", reason="the site is built with MkDocs")
+    assert json.loads(site.policy_schema()) == json_schema()
+
+
+@pytest.mark.parametrize(
+    ("columns", "fits"), [(["who", "calls"], True), (["who", "calls", "a longer text " * 3], False)]
+)
+def test_cells_carry_their_column_s_name_where_a_phone_cannot_show_the_table(
+    columns: list[str], fits: bool
+) -> None:
+    site = pytest.importorskip("tools.site", reason="the site is built with MkDocs")
+    names = "".join(f"<th>{name}</th>" for name in columns)
+    cells = '<td class="x">1</td>' * len(columns)
+    table = f'<table><tr>{names}</tr><tr class="doc">{cells}</tr></table>'
+    assert ("data-rows" in site.on_page_content(table)) is not fits
+    assert site.on_page_content(table).count("data-label") == (0 if fits else len(columns))
 
 
 def test_each_page_of_the_reference_is_in_its_index_and_in_the_navigation() -> None:

@@ -4,18 +4,23 @@
 - Diagrams become a part of their page, so that they have its colours, light and dark.
 - Cells of wide tables carry their column's name, which a phone shows (docs/assets/site.css).
 - Each page in docs/servers is in the navigation.
+- The policy's JSON Schema is a file of the site.
 - The foot of each page says which version it describes.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from itertools import zip_longest
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +61,24 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
             if isinstance(pages, list) and SERVERS in pages:
                 pages[pages.index(SERVERS)] = {"Servers": _server_pages()}
     return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Publish the JSON Schema of the policy, as `querybudget schema` prints it."""
+    files.append(File.generated(config, "policy.schema.json", content=policy_schema()))
+    return files
+
+
+def policy_schema() -> str:
+    """Return the JSON Schema of the policy file, by the command of this source."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "querybudget", "schema"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
