@@ -202,7 +202,7 @@ class EmbeddingAnalyzer:
         if cell is None:
             try:
                 vectors = await self._embedded([template[:REACH]])
-            except Exception:  # noqa: BLE001 - the call goes on; chunks that fail are told of
+            except Exception:  # noqa: BLE001 - the call goes on; a failure of its chunks is logged
                 return -1
             cell = self._subjects[mark] = int(self.codebook.cells(vectors)[0][0])
         return cell

@@ -72,7 +72,7 @@ _BRAILLE_LETTERS = dict(
         strict=True,
     )
 )
-_LEET = str.maketrans("03457@$|+(", "oeastaslte"[:9] + "c")
+_LEET = str.maketrans("03457@$|+(", "oeastasltc")
 _LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+(]+").sub
 _LEET_SIGNS = bytes(
     ord("a")

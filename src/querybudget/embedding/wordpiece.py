@@ -91,8 +91,8 @@ def normalise(text: str) -> str:
     """Return text in lower case, with compatibility forms and accents folded.
 
     Equivalent to these steps of the reference tokenizer: NFKD, remove `DROPPED`, lower case, fold
-    `FOLDED`, NFC. Of more than 30 marks in a row the rest is dropped,
-    and a text that gets much longer is cut.
+    `FOLDED`, NFC. Marks after the first 30 in a row are dropped, and a text that gets much longer
+    is cut.
     """
     size = len(text)
     text = unicodedata.normalize("NFKD", _MANY_MARKS(_without_many_marks, text))

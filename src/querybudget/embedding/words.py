@@ -39,15 +39,15 @@ _ARE_LONG = bytes(LONG) + _ONE * (256 - LONG)
 _LONGEST = 24  # characters of a word that may hold something
 _USUAL = bytes(range(_LONGEST + 1))  # lengths of other words
 _MINIMUM = 40  # letters of a text that may be no language
-_KNOWN = 0.12
-_FEW_LETTERS = 6  # as in a sequence of a genome
-_UNLIKELY = -5.4
-_BLOBS = 0.7
+_KNOWN = 0.12  # share of known letters above which a text is a language
+_FEW_LETTERS = 6  # different letters of a text such as a sequence of a genome, at most
+_UNLIKELY = -5.4  # mean log2 of the likelihood of its letters, at which a text is no language
+_BLOBS = 0.7  # share of a text in data that is not decoded, at least
 _LARGE = 60  # characters of data that is not decoded, at least
 _TOKENS = 24  # numbers of a list of token ids, at least
-_TOKEN_DIGITS = 6
-_WIDE = 1_000
-_CODE = 0.6
+_TOKEN_DIGITS = 6  # digits of a token id, at most
+_WIDE = 1_000  # token ids from here on are rare among other lists of numbers
+_CODE = 0.6  # share of a long word that consists of words, above which it is a name or a path
 
 
 TRIMMED = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\u2018\u201c\u201d\u2013\u2014\u2026'
@@ -85,7 +85,7 @@ class Reader:
         self.is_prepared = True
 
     def is_plain(self, text: str) -> bool:
-        """Return whether a text is surely ordinary: this is quick, and says no in doubt."""
+        """Return whether a text is surely ordinary. It is quick, and returns False if in doubt."""
         if _has_escapes(text) or _signs(text) > _SIGNS:
             return False
         text = text.lower()
@@ -129,7 +129,7 @@ class Reader:
 
     @functools.cached_property
     def begins(self) -> dict[str, int]:
-        """With what words of the Latin alphabet begin, and how long they are, for `apart`."""
+        """The length of the longest word by its beginning, of words in Latin letters."""
         longest: dict[str, int] = {}
         for word in self._vocabulary:
             if len(word) >= BEGINNING and word.isascii() and word.isalpha():
@@ -145,7 +145,7 @@ class Reader:
 
     @functools.cached_property
     def by_shift(self) -> dict[int, str]:
-        """First letters of words of the vocabulary by what their shifts have in common."""
+        """First letters of words of the vocabulary, as `ciphers.words_by_shift` returns them."""
         return ciphers.words_by_shift(self._vocabulary)
 
     @functools.cached_property
