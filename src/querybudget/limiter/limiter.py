@@ -61,8 +61,7 @@ logger = logging.getLogger("querybudget")
 Sleep = Callable[[float], Awaitable[None]]
 """Waits a number of seconds, as `asyncio.sleep` does."""
 
-# Looking up an enum's member costs as much as a call does.
-_ANSWERED = Outcome.ANSWERED
+_ANSWERED = Outcome.ANSWERED  # looking up an enum's member costs as much as a call does
 
 
 class Limiter:
@@ -90,7 +89,7 @@ class Limiter:
         clock, sleep, analyzer: As given, or by default; no analyzer if nothing is analyzed.
         store, place: Where accounts are kept, and the URL of it without secrets or its class.
         reporter: Publishes events to the hooks.
-        rules, matcher: All that is made of the policy, and of that, which budgets apply to a call.
+        rules, matcher: What is made of the policy. The matcher finds the budgets of a call.
         switches: The policy as it was loaded, and what operators have switched since.
         feed: Reads the overrides that the store keeps.
         estimator: What calls are expected to use.
