@@ -71,7 +71,8 @@ class Scenario:
     @property
     def work(self) -> int:
         """How long it takes, in calls, roughly."""
-        sweep = self.quiet + min(self.each, self.per_day * self.days) / max(0.05, 1 - self.cover)
+        asked = self.quiet + self.each / max(0.01, 1 - self.cover)
+        sweep = min(asked, self.per_day * self.days)
         beside = NEWCOMER * self.newcomers + ESTABLISHED * self.established
         return round(self.accounts * (sweep + beside)) + self.crowds * CROWDS
 
