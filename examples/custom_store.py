@@ -1,24 +1,27 @@
 """A custom store: accounts in a file, so that they survive a restart.
 
 The ledger does the arithmetic. A store keeps the accounts and makes each step atomic. This one
-writes the whole file, which is fast enough for one process and a few hundred callers. Use it so:
-
-    QueryBudgetMiddleware(app, policy="policy.yaml", store=FileStore("accounts"))
+writes the whole file, which is fast enough for one process and a few hundred callers. See `main`
+for how it is used: python examples/custom_store.py
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
-from querybudget import StoreError, ledger
+from querybudget import QueryBudgetMiddleware, StoreError, ledger
 from querybudget.ledger import Account, Charge, Decision, Reservation, Settled
 from querybudget.stores import Clock, system_clock
+from querybudget.testing import FakeModel, drive, http_scope, request
 from querybudget.units import Quota
 
+ASK = request({"model": "m", "messages": []})
 ACCOUNTS = msgspec.msgpack.Decoder(dict[str, Account])
 
 
@@ -78,3 +81,17 @@ class FileStore:
             new.replace(self._path)
         except OSError as error:
             raise StoreError(f"cannot write {self._path}: {error}") from error
+
+
+async def main() -> None:
+    """Ask a fake model twice, restart, and ask twice again: the limit is three."""
+    policy = {"secret": "0" * 16, "budgets": [{"name": "calls", "limit": "3 requests/hour"}]}
+    with TemporaryDirectory() as folder:
+        for _ in range(2):
+            store = FileStore(f"{folder}/accounts")
+            app = QueryBudgetMiddleware(FakeModel(), policy=policy, store=store)
+            print([(await drive(app, http_scope(), ASK)).status for _ in range(2)])
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

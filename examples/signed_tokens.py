@@ -1,21 +1,25 @@
 """Custom authentication: signed tokens, checked by a middleware that runs before the budgets.
 
 The authentication sets `scope["user"]` and `scope["auth"]`, which the resolvers `user` and `claim`
-read. A token is `payload.signature`: JSON and its HMAC-SHA256, both in base64.
+read. A token is `payload.signature`: JSON and its HMAC-SHA256, both in base64. To see it:
+python examples/signed_tokens.py
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hmac
 import json
+from collections import Counter
 from typing import Any
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from querybudget import QueryBudgetMiddleware
+from querybudget.testing import FakeModel, drive, http_scope, request
 
 POLICY = {
     "identity": ["user"],
@@ -67,3 +71,17 @@ class SignedTokens:
 
 def protect(model: ASGIApp, key: bytes) -> ASGIApp:
     return SignedTokens(QueryBudgetMiddleware(model, policy=POLICY), key)
+
+
+async def main() -> None:
+    """Ask a fake model with a forged token, and with one of a person who asks too often."""
+    app = protect(FakeModel(), b"key")
+    body = request({"model": "m", "messages": []})
+    for name, key in (("forged", b"another key"), ("ada", b"key")):
+        token = sign({"sub": name, "team": "red"}, key)
+        answers = [await drive(app, http_scope(key=token), body) for _ in range(61)]
+        print(name, dict(Counter(answer.status for answer in answers)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

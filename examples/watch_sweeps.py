@@ -1,11 +1,13 @@
 """Report callers that look like a sweep while budgets of buckets only watch.
 
 A hook is called with one event for each call. This one keeps what each caller asks for. It reports
-a caller when its strain first gets high, and again when it gets clearly higher.
+a caller when its strain first gets high, and again when it gets clearly higher. To see it:
+python examples/watch_sweeps.py
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from cachetools import LRUCache
 
 from querybudget import DecisionEvent, QueryBudgetMiddleware
 from querybudget.asgi.types import ASGIApp
+from querybudget.testing import FakeModel, drive, http_scope, request, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -74,3 +77,15 @@ def profiled(
 ) -> QueryBudgetMiddleware:
     """Return an application whose callers are watched."""
     return QueryBudgetMiddleware(app, policy=POLICY, hooks=[Watch(report)])
+
+
+async def main() -> None:
+    """Sweep a fake model."""
+    app = profiled(FakeModel(), print)
+    for prompt in sweep(130):
+        body = {"model": "m", "messages": [{"role": "user", "content": prompt}]}
+        await drive(app, http_scope(key="sweeper"), request(body))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
