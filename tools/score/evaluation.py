@@ -22,8 +22,8 @@ TAILS = (0.1, 0.03, 0.01, 0.003)
 """Shares of honest callers beyond the bounds of `fitted.POOL_TAILS`."""
 ALIKE_SWEEPS = 1
 """Honest sources whose accounts may be suspect together: every member of one is suspect alone."""
-LEAST_EXCESS = 8
-"""How many times the share of honest accounts the suspect share of a pool is at least."""
+LEAST_SHARES = (0.5, 0.25, 0.12, 0.06)
+"""The suspect share of a pool in each tail, at least: few honest accounts are in the finer ones."""
 SURE, ORDERS, MOST_MEMBERS = 0.95, 100, 60
 FOLDS, SEEDS = 10, 3
 BOUNDS = (50, 100, 200, 1000)
@@ -187,7 +187,7 @@ def pool_shares(every: Streams, evidence: Floats, tails: Sequence[Sequence[float
             if len(beyond) >= FEWEST:
                 found.setdefault(str(source), []).append(_highest_share(beyond))
     worst = np.sort([np.max(shares, axis=0) for shares in found.values()], axis=0)
-    return np.maximum(worst[-1 - ALIKE_SWEEPS], LEAST_EXCESS * np.array(TAILS))
+    return np.maximum(worst[-1 - ALIKE_SWEEPS], LEAST_SHARES)
 
 
 def _highest_share(beyond: NDArray[np.bool_]) -> Floats:
