@@ -33,8 +33,7 @@ _NESTED = frozenset({"text", "refusal", "thinking", "content"})
 _PICTURES = frozenset({"image_url", "image", "image_data"})
 _PAYLOADS = frozenset({"input_audio", "audio_url", "video_url", "file", "file_data"})
 _INLINE = frozenset({"inline_data", "inlineData"})
-_SOURCED = _ATTACHMENTS | {"document"}
-_SHOWN = _IMAGES | _ATTACHMENTS
+_SOURCED, _SHOWN = _ATTACHMENTS | {"document"}, _IMAGES | _ATTACHMENTS
 _CALLS = frozenset(
     {
         *("tool_calls", "function_call", "arguments", "input", "action", "operation", "tools"),
@@ -46,23 +45,14 @@ _CALLS = frozenset(
 _SPOKEN = frozenset({"reasoning_content", "reasoning", "thinking", "refusal"})
 _LABELS = frozenset(
     {
-        "type",
-        "cache_control",
-        "tool_call_id",
-        "tool_use_id",
-        "role",
-        "id",
-        "index",
-        "name",
-        "status",
-        "call_id",
+        *("type", "cache_control", "tool_call_id", "tool_use_id", "role"),
+        *("id", "index", "name", "status", "call_id"),
     }
 )
 """Members that say what a part or a message is, and no more."""
 
 _HOLDING = _NESTED | _PICTURES | _PAYLOADS | _INLINE | {"source", "input"}
 _PART = _HOLDING | _LABELS
-_PLAIN_PART = frozenset({"type", "text"})
 _MESSAGE = frozenset({"content", *_CALLS, *_SPOKEN, "images", "output"}) | _LABELS
 
 _SAYING = _MESSAGE - _LABELS
@@ -72,12 +62,11 @@ _BASE64 = str.maketrans(
 )
 _MAGIC = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "JVBERi0")
 _SHORTEST_IMAGE = 64
-_BARE = frozenset({"role", "content"})
+_BARE, _PLAIN_PART = frozenset({"role", "content"}), frozenset({"type", "text"})
 URIS = ("data:", "DATA:")
 PICTURES = URIS + _MAGIC
 """How a text begins that may be a picture or a PDF: a URI, or JPEG, PNG, GIF, WebP, PDF."""
-_NUMBERS = frozenset({bool, float, int})
-_HOLDERS = frozenset({list, dict})
+_NUMBERS, _HOLDERS = frozenset({bool, float, int}), frozenset({list, dict})
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -164,7 +153,7 @@ def measure(content: Json) -> tuple[int, int]:
             found = measure_text(value)
         elif isinstance(value, dict):
             text = value.get("text")
-            if isinstance(text, str) and value.keys() <= _PLAIN_PART:  # the usual part
+            if type(text) is str and value.keys() <= _PLAIN_PART:  # the usual part
                 found = measure_text(text)
             else:
                 found = _measure_part(value, pending)
@@ -312,32 +301,46 @@ def converse(messages: Sequence[Json]) -> Conversation:
     return Conversation(size, images, joined(system))
 
 
+def _said(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Return which members of a message are calls, which are contents, and if neither is known."""
+    calls = tuple(name for name in names if name in _CALLS)
+    spoken = tuple(name for name in names if name in _SPOKEN)
+    return calls, spoken, _SAYING.isdisjoint(names)
+
+
+_said_by_known = lru_cache(1024)(_said)
+
+
 def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
     """Return the size and images of a message besides its content."""
-    if not message.keys() <= _MESSAGE:
+    known = message.keys() <= _MESSAGE
+    if not known:
         check_spelling(message)
-    if _SAYING.isdisjoint(message):
+    calls, spoken, nothing = (_said_by_known if known else _said)(tuple(message))
+    if nothing:
         return _unknown(message), 0
-    size = images = output_size = 0
-    if not _CALLS.isdisjoint(message):
-        size = sum([size_of_json(message[name]) for name in message.keys() & _CALLS])
-    if not _SPOKEN.isdisjoint(message):
-        size += sum([measure(message[name])[0] for name in message.keys() & _SPOKEN])
+    size = images = 0
+    for name in calls:
+        size += size_of_json(message[name])
+    for name in spoken:
+        size += measure(message[name])[0]
     if "output" in message:
         output_size, images = _measure_output(message["output"])
+        size += output_size
     pictures = message.get("images")
     if isinstance(pictures, list):
         images += len(pictures)
-    return size + output_size, images
+    return size, images
 
 
 def _measure_output(output: Json) -> tuple[int, int]:
     """Return the bytes and images of a tool's output: text, parts, or any other JSON."""
     if isinstance(output, str):
         return measure_text(output)
-    parts = output if isinstance(output, list) else [output]
-    known = [isinstance(p, str) or (isinstance(p, dict) and p.keys() & _HOLDING) for p in parts]
-    return measure(output) if any(known) else (size_of_json(output), 0)
+    for part in output if isinstance(output, list) else (output,):
+        if isinstance(part, str) or (isinstance(part, dict) and not _HOLDING.isdisjoint(part)):
+            return measure(output)
+    return size_of_json(output), 0
 
 
 def text_of(content: Json) -> str:

@@ -28,6 +28,13 @@ MOST_SHAPES = 4096
 
 _TEXTS = frozenset({Kind.FED, Kind.SAID, Kind.WORDS})
 _NUMBERS = frozenset({bool, float, int})
+_LABELS = frozenset(
+    {
+        *("text", "input_text", "output_text", "message", "function", "user", "assistant", "tool"),
+        *("function_call", "function_call_output", "tool_use", "tool_result", "document", "image"),
+    }
+)
+"""Types and roles that most turns and parts have: one word each, so no text."""
 
 
 class Shape(msgspec.Struct, frozen=True, gc=False):
@@ -90,8 +97,8 @@ def text_channel(
     kind = members.get("type")
     for label in shape.labels:
         value = members[label]
-        if isinstance(value, str):
-            if is_text(value, Kind.LABEL):
+        if type(value) is str:
+            if value not in _LABELS and is_text(value, Kind.LABEL):
                 return None
         elif isinstance(value, list | dict):
             return None

@@ -31,7 +31,7 @@ from querybudget.adapters.opaque import (
 )
 from querybudget.adapters.part_shapes import SHAPES, are_figures, only_texts, text_channel
 from querybudget.adapters.readings import TooMuchError
-from querybudget.adapters.request import Request, joined
+from querybudget.adapters.request import Request
 from querybudget.adapters.segment_names import (
     FED,
     HOLDERS,
@@ -196,20 +196,24 @@ class Reader:
         pending: list[_Entry] = [(value, way)]
         while pending:
             found, way = pending.pop()
-            if isinstance(found, str):
-                self._say(found, way.channel)
-            elif isinstance(found, dict):
-                self._object(found, way, pending)
-            elif isinstance(found, list):
-                self._list(found, way, pending)
-            elif found is _END:
+            kind = type(found)  # asking what each is costs more than all else
+            if kind is str:
+                self._say(cast("str", found), way.channel)
+            elif kind is dict:
+                self._object(cast("dict[str, Json]", found), way, pending)
+            elif kind is list:
+                self._list(cast("list[Json]", found), way, pending)
+            elif kind is _End:
                 self._end()
-            elif type(found) in _COUNTS:
+            elif kind in _COUNTS:
                 self._say(str(found), way.channel)
             if way.each:
                 self._end()
 
     def _list(self, items: list[Json], way: _Way, pending: list[_Entry]) -> None:
+        if len(items) == 1 and type(items[0]) is dict:
+            pending.append((items[0], way))
+            return
         kinds = {*map(type, items)}
         if kinds == _TEXTS:
             self._say_all(cast("list[str]", items), way)
@@ -225,7 +229,7 @@ class Reader:
                 items = [item for item in items if type(item) not in _NUMBERS]
             done = 0
             for item in items:
-                if not isinstance(item, dict) or not self._is_simple(item, way):
+                if type(item) is not dict or not self._is_simple(item, way):
                     break
                 done += 1
             pending += [(item, way) for item in reversed(items[done:] if done else items)]
@@ -266,7 +270,7 @@ class Reader:
             if way.each or len(entries) != 1 or not isinstance(only := entries[0][0], dict):
                 break
             members, way = only, entries.pop()[1]
-        if {type(value) for value, _ in entries} <= _TEXTS:  # nothing to go into
+        if not entries or {type(value) for value, _ in entries} == _TEXTS:  # nothing to go into
             if way.each:
                 self._end()
             for text, read in entries:
@@ -373,8 +377,10 @@ class Reader:
             self._texts += said
 
     def _end(self) -> None:
-        if self._texts:
-            self._segments.append(Segment(self._channel, joined(self._texts)))
+        texts = self._texts
+        if texts:
+            text = texts[0] if len(texts) == 1 else "\n".join(texts)
+            self._segments.append(Segment(self._channel, text))
             self._texts = []
 
 
