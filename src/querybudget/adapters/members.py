@@ -279,9 +279,12 @@ def _add_attachment(kind: str, value: Json, content: Content) -> None:
     if value is None or isinstance(value, bool | int | float):
         return
     content.images += 1
-    kinds = folded(value).get("mimetype", [])
-    picture = kind is _IMAGE or any(isinstance(k, str) and k.startswith(_PICTURE) for k in kinds)
+    picture = kind is _IMAGE
     if isinstance(value, str):
         picture = picture or value.startswith("data:" + _PICTURE)
+    elif isinstance(value, dict) and not picture:
+        for name, member in value.items():
+            if fold(name) == "mimetype" and isinstance(member, str):
+                picture = picture or member.startswith(_PICTURE)
     if not picture:
         content.size += len(msgspec.json.encode(value)) // ATTACHMENT_SHARE
