@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS, seeds
 
 _EXECUTED = re.compile(r"number_of_executed_units:\s*(\d+)|^#(\d+)\s", re.MULTILINE)
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, where files cost little
 _TAIL = 3_000
 """Characters shown of the output of a run that found something."""
 
@@ -41,9 +44,16 @@ def fuzz(name: str, seconds: int, folder: Path) -> tuple[int, list[Path], str]:
         "-rss_limit_mb=4096",
         "-print_final_stats=1",
     ]
-    run = subprocess.run(
-        [*command, *options], capture_output=True, text=True, errors="replace", check=False
-    )
+    memory = _MEMORY if _MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=memory) as scratch:  # libFuzzer ends without cleaning up
+        run = subprocess.run(
+            [*command, *options],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={**os.environ, "TMPDIR": scratch},
+        )
     log = run.stdout + run.stderr
     counts = [int(first or second) for first, second in _EXECUTED.findall(log)]
     return max(counts, default=0), sorted(set(found.iterdir()) - before), log[-_TAIL:]

@@ -83,6 +83,12 @@ def keys_of(struct: type[Struct]) -> tuple[dict[str, Shape], tuple[str, ...]]:
     return shapes, required
 
 
+@cache
+def _names_of(struct: type[Struct]) -> dict[str, str]:
+    """Return the fields of a mapping's keys."""
+    return {field.encode_name: field.name for field in msgspec.structs.fields(struct)}
+
+
 def _notes(meta: msgspec.Meta) -> dict[str, Any]:
     notes = {"description": meta.description, "ge": meta.ge, "le": meta.le, **(meta.extra or {})}
     return {name: value for name, value in notes.items() if value is not None}
@@ -113,7 +119,7 @@ def _struct(
     if notes.get("one") and len(chosen) != 1 and (chosen or not unknown):
         keys = listed([key for key in shapes if key not in beside])
         problems.add(path, f"expected exactly one of {keys}, found {len(chosen)}")
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(struct)}
+    names = _names_of(struct)
     return struct(**{names[key]: value for key, value in values.items()})
 
 
