@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.fuzz.targets import TARGETS, seeds
 
 _EXECUTED = re.compile(r"number_of_executed_units:\s*(\d+)|^#(\d+)\s", re.MULTILINE)
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own in it, where files cost little
+_MEMORY = Path("/dev/shm")
 _TAIL = 3_000
 """Characters shown of the output of a run that found something."""
 
