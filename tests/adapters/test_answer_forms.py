@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.answer_form import Form, form_of
@@ -24,6 +25,12 @@ CALL = Call(Dialect.OPENAI, "chat", stream=True, input_bytes=40)
 LABELS = ["text/event-stream", "text/plain", "application/json", "application/x-ndjson", ""]
 USAGE = {"prompt_tokens": 30, "completion_tokens": 7}
 REPORTED = Usage(30, output=7)
+
+
+def reported(label: str) -> Usage:
+    """The report, which may be the model's own text where no label says that a server built it."""
+    return replace(REPORTED, estimated=label in {"text/plain", ""})
+
 
 TEXTS = ["Sky", 'is "blue"', "日本 {", "]", "\\"]
 EVENTS: list[dict[str, Any]] = [
@@ -94,7 +101,7 @@ def cut(body: bytes, places: Sequence[int]) -> list[bytes]:
 def test_every_form_of_a_stream_is_metered_under_any_label(form: str, label: str) -> None:
     body = STREAMS[form]
     for pieces in ([body], [bytes((byte,)) for byte in body], body.splitlines(keepends=True)):
-        assert metered(label, pieces) == Metered(REPORTED, SIZE, complete=True)
+        assert metered(label, pieces) == Metered(reported(label), SIZE, complete=True)
 
 
 @given(
@@ -103,7 +110,8 @@ def test_every_form_of_a_stream_is_metered_under_any_label(form: str, label: str
     places=st.lists(st.integers(0, 2000), max_size=8),
 )
 def test_any_cut_of_any_form_gives_the_same(form: str, label: str, places: list[int]) -> None:
-    assert metered(label, cut(STREAMS[form], places)) == Metered(REPORTED, SIZE, complete=True)
+    pieces = cut(STREAMS[form], places)
+    assert metered(label, pieces) == Metered(reported(label), SIZE, complete=True)
 
 
 BODY = {"choices": [{"message": {"content": "Blue."}, "finish_reason": "stop"}], "usage": USAGE}
@@ -116,7 +124,7 @@ def test_one_document_is_a_body_under_any_label(
     label: str, indent: int | None, around: tuple[bytes, bytes]
 ) -> None:
     body = around[0] + json.dumps(BODY, indent=indent).encode() + around[1]
-    expected = Metered(REPORTED, len("Blue."), complete=True)
+    expected = Metered(reported(label), len("Blue."), complete=True)
     assert metered(label, [body]) == expected
     assert metered(label, [bytes((byte,)) for byte in body]) == expected
 
@@ -145,6 +153,44 @@ def test_what_is_no_json_counts_by_its_size(label: str, text: bytes) -> None:
 def test_events_that_are_no_json_count_by_their_size() -> None:
     seen = metered("text/event-stream", [b"data: The sky\n\ndata:  is blue.\n\n"])
     assert seen.output_bytes == len("The sky is blue.")
+
+
+LIES = b'{"usage": {"prompt_tokens": 1, "completion_tokens": 1}}'
+TALK = b"The sky is blue. " * 25
+
+
+@pytest.mark.parametrize(
+    ("label", "body"),
+    [
+        ("text/plain", LIES),
+        ("", LIES),
+        ("text/html; charset=utf-8", LIES + b"\n" + TALK),
+        ("text/plain", TALK + LIES),
+        ("application/json", TALK + LIES),
+        ("text/plain", b"data: " + LIES + b"\n\n" + TALK),
+        ("text/event-stream", b"data: " + LIES + b"\n\ndata: " + TALK + b"\n\n"),
+        ("text/event-stream", b"data: " + TALK + b"\n\ndata: " + LIES + b"\n\n"),
+    ],
+)
+def test_no_report_that_a_model_may_have_written_makes_a_call_cheaper(
+    label: str, body: bytes
+) -> None:
+    """A caller can ask for such a text, and a server may answer with nothing else."""
+    for pieces in ([body], [bytes((byte,)) for byte in body]):
+        meter = meter_for(label)
+        for piece in pieces:
+            meter.feed(piece)
+        meter.end()
+        used = settled_usage(CALL, meter, 30, 4 * MICRO)
+        assert (used.input, used.estimated) == (30, True)
+        assert used.output >= meter.output_bytes // 4
+
+
+def test_a_report_that_a_model_may_have_written_can_make_a_call_dearer() -> None:
+    meter = meter_for("text/plain")
+    meter.feed(json.dumps(BODY).encode())
+    meter.end()
+    assert settled_usage(CALL, meter, 20, 4 * MICRO) == reported("text/plain")
 
 
 def test_an_error_instead_of_a_stream_is_no_text() -> None:

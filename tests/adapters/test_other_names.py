@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from querybudget.adapters.base import UNREADABLE, Call, Target
 from querybudget.adapters.readers import READERS
 from querybudget.adapters.reading import read_call
+from querybudget.adapters.readings import MOST_SPREAD
 
 HI = [{"role": "user", "content": "hi"}]
 CHEAP = {"model": "cheap", "messages": HI, "prompt": "hi", "input": "hi"}
@@ -43,6 +45,7 @@ def models(call: Call) -> set[str]:
         {"lora_path": ["dear"]},
         {"extra_body": {"model": "dear"}},
         {"extra_body": {"fallbacks": ["dear"]}},
+        {"extra_body": {"extra_body": {"model": "dear"}}},
     ],
     ids=str,
 )
@@ -60,6 +63,8 @@ def test_every_model_counts_that_some_server_would_ask(reader: str, more: dict[s
         {"n": 1, "best_of": 9},
         {"extra_body": {"n": 9}},
         {"n": 9, "extra_body": {"n": 1}},
+        {"extra_body": {"extra_body": {"n": 9}}},
+        {"extra_body": {"n": 9, "extra_body": {"n": 1, "extra_body": {"n": 2}}}},
     ],
     ids=str,
 )
@@ -72,7 +77,23 @@ def test_every_answer_counts_by_whatever_name_it_is_asked_for(
 @pytest.mark.parametrize("reader", ["images", "videos"])
 @pytest.mark.parametrize("name", ["n", "sampleCount", "num_images", "num_outputs_per_prompt"])
 def test_every_picture_counts_by_whatever_name_it_is_asked_for(reader: str, name: str) -> None:
-    assert read(reader, {"model": "m", "prompt": "a bird", name: 9}).choices == 9
+    asked = {"model": "m", "prompt": "a bird"}
+    assert read(reader, asked | {name: 9}).choices == 9
+    assert read(reader, asked | {"extra_body": {name: 9}}).choices == 9
+
+
+@pytest.mark.parametrize("reader", [*DIALECTS, "images", "rerank", "ollama_chat"])
+def test_more_members_to_put_in_place_than_proxies_stand_in_a_row_are_not_read(reader: str) -> None:
+    more: dict[str, Any] = {"n": 9}
+    for _ in range(MOST_SPREAD):
+        more = {"extra_body": more}
+    assert read(reader, CHEAP | more).operation != UNREADABLE
+    for depth in (1, 100, 100_000):
+        deep = b'{"extra_body":' * depth
+        body = (
+            b'{"model": "cheap", "extra_body": ' + deep + json.dumps(more).encode() + b"}" * depth
+        )
+        assert read(reader, body + b"}").operation == UNREADABLE
 
 
 @pytest.mark.parametrize("reader", ["chat", "completions", "responses", "messages"])
@@ -124,6 +145,15 @@ def part(name: str, value: str) -> str:
 def test_a_form_asks_what_its_fields_say(kind: str) -> None:
     call = read("completions", b"model=dear&n=9&prompt=hi", kind)
     assert (call.operation, call.model, call.choices) == ("completions", "dear", 9)
+
+
+@pytest.mark.parametrize("reader", ["chat", "completions", "messages", "images"])
+@pytest.mark.parametrize("given", ["n=1&n=9", "n=9&n=1", "n=1&n=2&n=9", "n[]=1&n=9"])
+def test_a_field_that_comes_several_times_counts_as_the_dearer(reader: str, given: str) -> None:
+    talk = quote(json.dumps(HI))
+    form = f"model=cheap&messages={talk}&prompt=hi&max_tokens=5&{given}&model=dear"
+    call = read(reader, form.encode(), FORM)
+    assert (call.choices, models(call)) == (9, {"cheap", "dear"})
 
 
 def test_a_form_in_parts_asks_what_its_fields_say() -> None:

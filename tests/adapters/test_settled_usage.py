@@ -57,6 +57,16 @@ class Read:
             id="no input said",
         ),
         pytest.param(Read(None, 0, False), Usage(30, estimated=True), id="nothing came"),
+        pytest.param(
+            Read(Usage(9, 9, output=3, estimated=True), 400, True),
+            Usage(30, output=100, estimated=True),
+            id="doubted",
+        ),
+        pytest.param(
+            Read(Usage(90, 80, output=300, estimated=True), 400, True),
+            Usage(90, output=300, estimated=True),
+            id="doubted and dearer",
+        ),
     ],
 )
 def test_a_call_is_charged_for_what_was_sent(meter: Read, settled: Usage) -> None:

@@ -9,6 +9,8 @@ import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
 
+from querybudget.adapters.media import may_be_plain
+from querybudget.asgi.body import decoded
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.limiter.scopes import method_of
 from querybudget.testing import FakeModel, Reply, drive, http_scope, request
@@ -193,6 +195,38 @@ async def test_damaged_gzip_reaches_the_application_untouched(make_edge: MakeEdg
         assert driven.status == 200
         assert app.bodies == [body]
         assert edge.held == 0
+
+
+FORM, PARTS = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
+HIDDEN = b'\r\n--b\r\nContent-Disposition: form-data; name="n"\r\n\r\n9\r\n--b--'
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        (FORM, gzip.compress(b"model=m&n=1") + b"&model=dear&n=9"),
+        (FORM, zlib.compress(b"model=m&n=1") + b"&model=dear&n=9"),
+        (PARTS, gzip.compress(b"--b--") + HIDDEN),
+        ("application/json", b" \n[" + bytes(9)),
+        ("application/json", b"\xef\xbb\xbf{" + bytes(9)),
+        ("application/json", b"\xff\xfe{" + bytes(9)),
+        ("application/json", b"\x00{" + bytes(9)),
+    ],
+)
+def test_a_compressed_body_that_is_another_one_to_servers_that_ignore_codings_is_not_read(
+    kind: str, sent: bytes
+) -> None:
+    headers = [(b"content-encoding", b"gzip"), (b"content-type", kind.encode())]
+    assert may_be_plain(headers, sent)
+    if sent[0] in {0x1F, 0x78}:
+        headers[0] = (b"content-encoding", b"gzip" if sent[0] == 0x1F else b"deflate")
+        assert decoded({"headers": headers}, sent, 1 << 20) is None
+
+
+def test_a_compressed_form_is_read() -> None:
+    form = HIDDEN[2:] * 9
+    headers = [(b"content-encoding", b"gzip"), (b"content-type", PARTS.encode())]
+    assert decoded({"headers": headers}, gzip.compress(form), 1 << 20) == form
 
 
 STRANGE = {

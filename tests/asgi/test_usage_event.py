@@ -210,6 +210,9 @@ def test_what_a_proxy_may_put_in_place_of_the_options_asks_too(options: object) 
     asking = json.loads(ask_for_usage(body))
     assert asking["stream_options"] == ASKED
     assert asking["extra_body"] == {"stream_options": ASKED, "seed": 1}
+    within = json.dumps({**CHAT, "extra_body": {"extra_body": {"stream_options": options}}})
+    asking = json.loads(ask_for_usage(within.encode()))
+    assert asking["extra_body"] == {"extra_body": {"stream_options": ASKED}}
 
 
 @given(

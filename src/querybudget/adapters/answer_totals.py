@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from querybudget.adapters.base import Usage
 
 DECODE_ERRORS = (ValueError, RecursionError)
@@ -29,6 +31,7 @@ class AnswerTotals:
         status: What the answer says of itself (``queued``, ``completed``); empty without it.
         token_ids: Generated tokens that the answer gives as ids.
         parts: The usage of each choice that reports apart, by its index.
+        doubted: Whether the model may have written a report: the answer is, or has, bare text.
     """
 
     # Not a Struct: its members are set with each piece of a stream, which takes longer there.
@@ -36,6 +39,7 @@ class AnswerTotals:
         "answer_id",
         "complete",
         "covers",
+        "doubted",
         "output_bytes",
         "parts",
         "status",
@@ -43,7 +47,7 @@ class AnswerTotals:
         "usage",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, doubted: bool = False) -> None:
         self.usage: Usage | None = None
         self.output_bytes = 0
         self.complete = False
@@ -52,6 +56,13 @@ class AnswerTotals:
         self.status = ""
         self.token_ids = 0
         self.parts: dict[int, Usage] = {}
+        self.doubted = doubted
+
+    @property
+    def reported(self) -> Usage | None:
+        """The usage reported; ``estimated`` if it is doubted."""
+        usage = self.usage
+        return replace(usage, estimated=True) if usage is not None and self.doubted else usage
 
     @property
     def final(self) -> bool:

@@ -207,7 +207,10 @@ class Meter(Protocol):
         ...
 
     def usage(self) -> Usage | None:
-        """Return the usage reported so far; None if the answer has reported none."""
+        """Return the usage reported so far; None if the answer has reported none.
+
+        It is ``estimated`` if the model may have written the report as its text.
+        """
         ...
 
     @property
@@ -269,7 +272,8 @@ def settled_usage(
     text. An answer cut short is charged for what was sent: the reported input, and the larger of
     the reported output and the output estimated from the text seen so far. An answer that reports
     nothing is charged the estimates. So is a prompt of which no token is reported: servers leave
-    out, or report as zero, what they did not count.
+    out, or report as zero, what they did not count. A report that may be the model's own text
+    (``estimated``) never makes a call cheaper than one that reports nothing.
 
     Args:
         call: The call.
@@ -285,16 +289,21 @@ def settled_usage(
     reported = meter.usage()
     text = meter.output_bytes if call.generates else 0
     counted = reported is not None and (reported.input or not (call.generates or call.input_bytes))
-    if reported is not None and counted and meter.complete and (reported.output or not text):
+    doubted = reported is not None and reported.estimated
+    sure = meter.complete and not doubted
+    if reported is not None and counted and sure and (reported.output or not text):
         return reported
     output = -(-text * MICRO // bytes_per_token)
     if call.background:
         output = max(output, output_estimate)
     if reported is None:
         return Usage(input=input_estimate, output=output, estimated=True)
-    if meter.complete and reported.output:
+    if sure and reported.output:
         output = reported.output
     prompt = reported.input if counted else input_estimate
+    if doubted:
+        prompt = max(prompt, input_estimate)
+        reported = msgspec.structs.replace(reported, cached_input=0)  # which costs less
     if output <= reported.output and prompt == reported.input:
         return reported
     return msgspec.structs.replace(

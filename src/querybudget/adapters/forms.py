@@ -22,7 +22,7 @@ MAX_PARTS = 1_000
 """Parts of a form that are read: Starlette takes as many."""
 
 MAX_FIELD = 1 << 20
-"""Bytes of a field of a multipart form that are read as text."""
+"""Bytes of a field of a multipart form; whatever is longer is sent as a file."""
 
 MAX_ENCODED = 1 << 18
 """Bytes of a URL-encoded form. Files are sent in multipart forms, and each escape takes steps."""
@@ -31,8 +31,22 @@ AUDIO_BYTES = 512
 """Bytes of audio that count as one token: a fiftieth of a second to a sixth, by the format."""
 
 _BOUNDARY = re.compile(r"(?<!\w)boundary=(?:\"([^\"]{1,200})\"|([^\s\";,]{1,200}))", re.IGNORECASE)
-_NAME = re.compile(rb'(?<!\w)name="?([^";\r\n]{0,200})')
-_FILE = re.compile(rb"(?<!\w)filename\*?=")
+_BOUNDARIES = re.compile(r"boundary\s{0,8}\*?\s{0,8}=", re.IGNORECASE)
+_DISPOSITION = re.compile(
+    rb"content-disposition: ?form-data; ?name="
+    rb"(?:\"([^\"\\]{0,200})\"|([^\s\"\\;,]{0,200}))(?:;(.*))?",
+    re.IGNORECASE,
+)
+_FILE = re.compile(rb" ?filename\*?=", re.IGNORECASE)
+_NO_FILE = re.compile(rb" ?filename=(?:\"\s*\")?\s*(?:;|\Z)", re.IGNORECASE)
+"""What browsers send for a file that was not chosen. Go reads a part without a file's name as a
+field."""
+_NAMED_AGAIN = re.compile(rb"(?<!file)name\s{0,8}\*?\s{0,8}=", re.IGNORECASE)
+_ABOUT = re.compile(
+    rb"content-(?:type|length|transfer-encoding: ?(?:binary|[78]bit)\Z|id)\b", re.IGNORECASE
+)
+"""Other headers of a part that clients send, and that do not change what it is."""
+
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _HEADERS = 8_192
 
@@ -63,11 +77,12 @@ def parts_of(body: bytes, content_type: str) -> Iterator[Part]:
         content_type: The media type, with the boundary as its parameter.
 
     Raises:
-        BodyError: There is no boundary, or the form has too many parts.
+        BodyError: There is no boundary, or more than one, or the form has too many parts, or a part
+            has headers that servers do not all read alike.
     """
     named = _BOUNDARY.search(content_type)
-    if named is None:
-        raise BodyError("Expected a multipart form with a boundary in its content-type.")
+    if named is None or len(_BOUNDARIES.findall(content_type)) > 1:
+        raise BodyError("Expected a multipart form with one boundary in its content-type.")
     mark = b"\n--" + (named[1] or named[2]).encode("latin-1")
     text = b"\n" + body  # the first boundary may begin the body
     start = _next_part(text, mark, text.find(mark))
@@ -81,24 +96,49 @@ def parts_of(body: bytes, content_type: str) -> Iterator[Part]:
 
 
 def _next_part(text: bytes, mark: bytes, found: int) -> int:
-    """Return where the part after a boundary begins; 0 if there is none."""
-    after = found + len(mark)
-    if found < 0 or text[after : after + 2] == b"--":
-        return 0
-    return text.find(b"\n", after) + 1
+    """Return where the part after a boundary begins; 0 if there is none.
+
+    A boundary that ends the form is none to servers that read lines otherwise, so parts after it
+    count too.
+    """
+    while found >= 0:
+        after = found + len(mark)
+        if text[after : after + 2] != b"--":
+            return text.find(b"\n", after) + 1
+        found = text.find(mark, after)
+    return 0
 
 
 def _part(data: bytes) -> Part:
     blank = _BLANK.search(data[:_HEADERS])
     if blank is None and not data.startswith((b"\r\n", b"\n")):
         raise BodyError("Expected headers and an empty line in each part of a form.")
-    headers = data[: blank.start()] if blank else b""
-    name = _NAME.search(headers)
-    return Part(
-        name[1].decode(errors="replace") if name else "",
-        data[blank.end() if blank else 0 :].removesuffix(b"\r"),
-        _FILE.search(headers) is not None,
-    )
+    content = data[blank.end() if blank else 0 :].removesuffix(b"\r")
+    name, about = _named(data[: blank.start()]) if blank else ("", b"")
+    if content and _NO_FILE.match(about):
+        raise BodyError("Expected the name of each file in a form.")
+    return Part(name, content, bool(about))
+
+
+def _named(headers: bytes) -> tuple[str, bytes]:
+    """Return the name of a part, and what is said of its file; nothing if it is a field.
+
+    Raises:
+        BodyError: Some server may find another name, or take a file for a field. No client sends
+            such headers.
+    """
+    name: str | None = None
+    about = b""
+    for line in headers.split(b"\n"):
+        line = line.removesuffix(b"\r")  # noqa: PLW2901 - so it ends
+        found = _DISPOSITION.fullmatch(line)
+        if found is not None and name is None:
+            name, about = (found[1] or found[2] or b"").decode(errors="replace"), found[3] or b""
+        elif found is not None or _ABOUT.match(line) is None:
+            raise BodyError("Expected the name of each part of a form where clients send it.")
+    if about and (_FILE.match(about) is None or _NAMED_AGAIN.search(about)):
+        raise BodyError("Expected one name for each part of a form.")
+    return name or "", about
 
 
 class Form:
@@ -136,15 +176,23 @@ class Form:
         return self._inner.degrade(body)  # a form is no JSON object, so it stays as it is
 
 
-def fields_of(body: bytes, content_type: str) -> dict[str, Json]:
-    """Return the fields of a form, without its files. A field of JSON is what it holds.
+def fields_of(body: bytes, content_type: str) -> Iterator[dict[str, Json]]:
+    """Yield the fields of a form, without its files. A field of JSON is what it holds.
+
+    A field that comes several times is all its values; then only the first, and only the last.
 
     Raises:
         BodyError: It has too many fields, or is no form of its type.
     """
     is_parted = content_type.strip().lower().startswith(_MULTIPART)
     fields = _parted(body, content_type)[0] if is_parted else _encoded(body)
-    return {name: _held(value) for name, value in fields.items()}
+    yield {name: _held(value) for name, value in fields.items()}
+    if any(isinstance(value, list) for value in fields.values()):
+        for place in (0, -1):
+            yield {
+                name: _held(value[place] if isinstance(value, list) else value)
+                for name, value in fields.items()
+            }
 
 
 def _held(value: Json) -> Json:
@@ -164,7 +212,9 @@ def _parted(body: bytes, content_type: str) -> tuple[dict[str, Json], list[bytes
         if part.file:
             files.append(part.content)
         else:
-            _add(fields, part.name, part.content[:MAX_FIELD].decode(errors="replace"))
+            if len(part.content) > MAX_FIELD:
+                raise BodyError(f"Expected at most {MAX_FIELD} bytes of a field of a form.")
+            _add(fields, part.name, part.content.decode(errors="replace"))
     return fields, files
 
 

@@ -147,3 +147,9 @@ def is_value(chunk: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def are_values(body: bytes) -> bool:
+    """Return True if a body is several JSON values, the last of them whole."""
+    values = JsonStream()
+    return len(values.feed(body)) >= 2 and values.between  # noqa: PLR2004 - several

@@ -22,6 +22,7 @@ MOST_KINDS = 2
 _USUAL = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _CHARSET = re.compile(r"charset\s{0,8}=\s{0,8}[\"']?([\w.:+-]{0,40})", re.IGNORECASE)
 _FORM = re.compile(r"form|multipart/", re.IGNORECASE)
+_BOUNDARY = re.compile(rb"boundary\s{0,8}=\s{0,8}\"?([^\s\";,]{1,200})", re.IGNORECASE)
 _PLAIN = re.compile(r"(?:utf-?8|us-ascii|ascii|(?:iso-?)?8859-\d+|latin-?\d|(?:windows-|cp)125\d)?")
 """Charsets in which JSON's own characters are what they are in UTF-8, and nothing else is."""
 
@@ -41,6 +42,20 @@ def is_usual(headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if name == b"content-type" and value not in _USUAL and not _is_plain(value):
             return False
     return True
+
+
+def may_be_plain(headers: Iterable[tuple[bytes, bytes]], compressed: bytes) -> bool:
+    """Return True if a server that ignores codings may read a compressed body as it was sent.
+
+    Its data may begin as JSON does. Much that is no form may stand before, in and after one: a
+    URL-encoded form has no beginning, and one in parts begins with its first boundary.
+    """
+    if compressed.lstrip(_BLANK).startswith(_JSON_STARTS):
+        return True
+    kinds = [value for name, value in headers if name == b"content-type"]
+    forms = [kind for kind in kinds if _FORM.search(kind.decode("latin-1"))]
+    marks = [mark for kind in forms for mark in _BOUNDARY.findall(kind)]
+    return bool(forms) and (not marks or any(b"--" + mark in compressed for mark in marks))
 
 
 def _is_plain(value: bytes) -> bool:
@@ -67,7 +82,8 @@ def forms_of(target: Target, body: bytes) -> Iterator[tuple[Target, bytes]]:
             # Imported here: few servers see a form.
             from querybudget.adapters.forms import fields_of  # noqa: PLC0415
 
-            yield bare, msgspec.json.encode(fields_of(body, kind))
+            for fields in fields_of(body, kind):
+                yield bare, msgspec.json.encode(fields)
     for charset in sorted(charsets):
         if not _PLAIN.fullmatch(charset):
             yield bare, _recoded(body, charset)

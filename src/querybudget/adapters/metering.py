@@ -7,13 +7,13 @@ meters never reject an answer.
 
 from __future__ import annotations
 
-from querybudget.adapters.answer_form import Form, Framer, form_of
+from querybudget.adapters.answer_form import Form, Framer, form_of, is_structured
 from querybudget.adapters.answer_totals import DECODE_ERRORS, AnswerTotals, Read
 from querybudget.adapters.any_answer import read_any, read_at_end, read_at_start
 from querybudget.adapters.base import Call, Meter, Usage
 from querybudget.adapters.delta_template import DeltaTemplate, learn_template
 from querybudget.adapters.frame_stream import FrameStream
-from querybudget.adapters.json_stream import JsonStream, is_value
+from querybudget.adapters.json_stream import JsonStream, are_values, is_value
 from querybudget.adapters.sse import EventStream
 from querybudget.adapters.usage_shapes import tokens
 
@@ -55,10 +55,15 @@ def answer_meter(
         read_body: Reads a whole body.
         read_element: Reads one element of an array; without it, an array is a body.
     """
-    if "text/event-stream" in content_type.lower():
+    kind = content_type.lower()
+    if "text/event-stream" in kind:
         return StreamMeter(read_event, read_body=read_body, read_element=read_element)
     return BodyMeter(
-        read_body, generates=call.generates, read_event=read_event, read_element=read_element
+        read_body,
+        generates=call.generates,
+        read_event=read_event,
+        read_element=read_element,
+        doubted=not is_structured(kind),
     )
 
 
@@ -71,6 +76,7 @@ class StreamMeter:
         sure: It is called a stream. If it is not, and no event can be read, its size counts.
         read_body: Reads the answer if it turns out to be no stream; None if it cannot.
         read_element: Reads the elements of an array, if it turns out to be one.
+        doubted: As `BodyMeter` has it.
     """
 
     __slots__ = (
@@ -95,6 +101,7 @@ class StreamMeter:
         sure: bool = True,
         read_body: Read | None = None,
         read_element: Read | None = None,
+        doubted: bool = False,
     ) -> None:
         self._events = EventStream() if events is None else events
         self._read = read
@@ -102,7 +109,7 @@ class StreamMeter:
         self._read_body = read_body  # None as soon as the answer is known to be events
         self._first = b""  # what came before the answer's form was known
         self._body: BodyMeter | None = None
-        self._totals = AnswerTotals()
+        self._totals = AnswerTotals(doubted=doubted)
         self._template: DeltaTemplate | None = None
         self._lessons = _MAX_LESSONS if events is None else 0
         self._sure = sure
@@ -133,7 +140,7 @@ class StreamMeter:
         self._totals.complete = True
 
     def usage(self) -> Usage | None:
-        return self.totals.usage
+        return self.totals.reported
 
     @property
     def output_bytes(self) -> int:
@@ -203,6 +210,7 @@ class StreamMeter:
             read_at_end(self._read, data, totals)
             if totals.usage is usage:
                 totals.output_bytes += len(data)
+                totals.doubted = True
 
 
 class BodyMeter:
@@ -219,6 +227,7 @@ class BodyMeter:
         limit: Most bytes that are kept.
         read_event: Reads events, or one of several values; None if it is neither.
         read_element: Reads the elements of an array; None if an array is a body.
+        doubted: Whether all of the answer may be text that the model wrote, reports of usage too.
     """
 
     def __init__(
@@ -229,7 +238,9 @@ class BodyMeter:
         limit: int = ANSWER_LIMIT,
         read_event: Read | None = None,
         read_element: Read | None = None,
+        doubted: bool = False,
     ) -> None:
+        self._doubted = doubted
         self._read = read
         self._read_event = read_event or read
         self._read_element = read_element
@@ -270,7 +281,7 @@ class BodyMeter:
             self._stream.end()
 
     def usage(self) -> Usage | None:
-        return self.totals.usage
+        return self.totals.reported
 
     @property
     def output_bytes(self) -> int:
@@ -316,13 +327,15 @@ class BodyMeter:
             self._look(first)
         elif form in {Form.EVENTS, Form.FRAMES}:
             frames = FrameStream() if form is Form.FRAMES else None
-            self._become(StreamMeter(self._read_event, frames, sure=False), first)
+            self._doubted = self._doubted and frames is None  # no text is frames
+            self._become(self._read_event, frames, first)
         elif form is Form.ARRAY and (read := self._read_element) is not None:
-            self._become(StreamMeter(read, JsonStream(array=True), sure=False), first)
+            self._become(read, JsonStream(array=True), first)
         else:
             self._looks = 0
             if form is Form.OTHER:
                 self._limit = min(self._limit, ANSWER_TAIL)
+                self._doubted = True
             self._add(first)
 
     def _look(self, chunk: bytes) -> None:
@@ -341,23 +354,27 @@ class BodyMeter:
         self._value_end = 0
         self._looks -= 1
         if not self._head and is_value(bytes(self._body[:end])):
-            self._become(StreamMeter(self._read_event, JsonStream(), sure=False), bytes(self._body))
+            self._become(self._read_event, JsonStream(), bytes(self._body))
         elif rest is not chunk:
             self._looks = 0  # an object of several lines
 
-    def _become(self, stream: StreamMeter, first: bytes) -> None:
+    def _become(self, read: Read, events: Framer | None, first: bytes) -> None:
+        stream = StreamMeter(read, events, sure=False, doubted=self._doubted)
         self._stream, self._totals = stream, None
         self._body.clear()
         stream.feed(first)
 
     def _parse(self) -> AnswerTotals:
-        totals = AnswerTotals()
+        totals = AnswerTotals(doubted=self._doubted)
         if self._size <= self._limit:
             body = bytes(self._body)
             if self._read_whole(body, totals):
                 return totals
-            if (several := _several(body, self._read_event)) is not None:
-                return several
+            if are_values(body):
+                stream = StreamMeter(self._read_event, JsonStream(), doubted=self._doubted)
+                stream.feed(body)
+                stream.end()
+                return stream.totals
         read_at_end(self._read, bytes(self._body[-ANSWER_TAIL:]), totals)
         if totals.usage is None:
             read_at_start(self._read, self._head or bytes(self._body[:ANSWER_TAIL]), totals)
@@ -377,14 +394,3 @@ class BodyMeter:
                 totals.output_bytes = self._size
         totals.complete = True
         return True
-
-
-def _several(body: bytes, read_event: Read) -> AnswerTotals | None:
-    """Read a body as several values; return None if it is not."""
-    values = JsonStream()
-    if len(values.feed(body)) < 2 or not values.between:  # noqa: PLR2004 - several
-        return None
-    stream = StreamMeter(read_event, JsonStream())
-    stream.feed(body)
-    stream.end()
-    return stream.totals

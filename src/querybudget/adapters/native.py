@@ -22,9 +22,10 @@ from querybudget.adapters.model_names import NATIVE, models_of
 from querybudget.adapters.native_answer import native_meter
 from querybudget.adapters.opaque import opaque_of
 from querybudget.adapters.prompt import Prompt
-from querybudget.adapters.readings import TooMuchError
+from querybudget.adapters.readings import SPREAD, TooMuchError
 from querybudget.adapters.request import MAX_CHOICES, MAX_LOGPROBS, MAX_OUTPUT
 from querybudget.adapters.segments import texts_of
+from querybudget.errors import BodyError
 
 MAX_SETTINGS = 16_384
 """Most settings of a request, of which SGLang takes one for each prompt."""
@@ -99,7 +100,13 @@ class Native:
         self._counted = frozenset((*api.bounds, *api.counts, *_LOGPROBS, *NATIVE))
 
     def parse(self, target: Target, body: bytes, /) -> Call:
-        return self.read(target, read_object(body, f"a JSON object for {self._api.operation}"))
+        expected = f"a JSON object for {self._api.operation}"
+        document = read_object(body, expected)
+        if document.get(SPREAD) is not None:
+            raise BodyError(
+                f"Expected {expected}, found `{SPREAD}`, which only some servers spread."
+            )
+        return self.read(target, document)
 
     def read(self, target: Target, document: dict[str, Json]) -> Call:
         """Return what a decoded request asks."""

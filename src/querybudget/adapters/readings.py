@@ -11,7 +11,8 @@ spelling. Of any other body this makes up to three, each in that form:
 - what streaming readers read, which stop at the first of a member given twice.
 
 Each of them is two readings if it has an ``extra_body``, whose members some proxies put in place of
-the request's own, as OpenAI's client does before it sends.
+the request's own, as OpenAI's client does before it sends; and one more for each ``extra_body``
+within it, which the next proxy puts in place.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ NAMES: Final[Mapping[str, str]] = {
 
 SPREAD: Final = "extra_body"
 """The member whose members some proxies put in place of the request's own."""
+
+MOST_SPREAD = 3
+"""Proxies in a row that put these members in place; no body that has more of them is read."""
 
 LONGEST_NAME = 40
 """No name that adapters read is longer."""
@@ -118,7 +122,10 @@ def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
     wrong = is_misspelt if names is NAMES else partial(misspelt, names=names)
     document = _document(body, partial(_object, odd, wrong, exact))
     twice = any(len({*map(_name, pairs)}) < len(pairs) for _, pairs in odd)
-    if document is None or (odd and len(body) > LARGEST_ODD):
+    spreads = _spreads(document)
+    if document is None or spreads > MOST_SPREAD:
+        return
+    if (odd or spreads > 1) and len(body) > LARGEST_ODD:
         return
     yield from _spread(document)
     if twice:
@@ -131,15 +138,25 @@ def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
 
 
 def _spread(document: Json) -> Iterator[bytes]:
-    """Yield a document, and with the members that some proxies put in place of its own."""
+    """Yield a document, and with the members that one proxy after another puts in place."""
     if not isinstance(document, dict) or SPREAD not in document:
         yield _encoded(document)
         return
-    own = {name: value for name, value in document.items() if name != SPREAD}
-    yield _encoded(own)
-    extra = document[SPREAD]
-    if isinstance(extra, dict):
-        yield _encoded({**own, **extra, SPREAD: None})
+    extra, document = document[SPREAD], {**document, SPREAD: None}
+    yield _encoded(document)
+    while isinstance(extra, dict):
+        document = {**document, SPREAD: None, **extra}
+        extra, document[SPREAD] = document[SPREAD], None
+        yield _encoded(document)
+
+
+def _spreads(document: Json) -> int:
+    """Return how many proxies in a row find members to put in place, at most one too many."""
+    count = 0
+    while isinstance(document, dict) and count <= MOST_SPREAD:
+        document = document.get(SPREAD)
+        count += isinstance(document, dict)
+    return count
 
 
 def _name(pair: tuple[str, Json]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from querybudget.adapters.base import Meter, Usage
 from querybudget.adapters.usage_shapes import usage_of
 from querybudget.adapters.usage_sums import larger
@@ -47,7 +49,9 @@ class HeaderMeter:
 
     def usage(self) -> Usage | None:
         told, read = self._told, self._meter.usage()
-        return read if told is None else larger(read, told)
+        if told is None or read is None:
+            return read or told
+        return larger(replace(read, estimated=False), told)  # headers are the server's own
 
     @property
     def output_bytes(self) -> int:

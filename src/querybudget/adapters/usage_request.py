@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
-from querybudget.adapters.readings import SPREAD
+from querybudget.adapters.readings import MOST_SPREAD, SPREAD
 from querybudget.adapters.request import BOM
 
 _OPTIONS = "stream_options"
@@ -66,19 +66,24 @@ def ask_for_usage(body: bytes) -> bytes:
     return _appended(body, end)
 
 
-def _within_extra(body: bytes) -> bytes:
-    """Ask in ``extra_body`` too, if it has options: a proxy may put them in place of the others."""
+def _within_extra(body: bytes, spreads: int = MOST_SPREAD) -> bytes:
+    """Ask in ``extra_body`` too, if it has options: a proxy may put them in place of the others.
+
+    So does the next proxy with those of an ``extra_body`` within it.
+    """
     try:
         members = _MEMBERS.decode(body.removeprefix(BOM))
-        extra = _MEMBERS.decode(members[SPREAD])
-        given = _VALUE.decode(extra[_OPTIONS])
+        inside = bytes(members[SPREAD])
+        asked = _within_extra(inside, spreads - 1) if spreads > 1 else inside
+        extra = _MEMBERS.decode(asked)
+        given = _VALUE.decode(extra[_OPTIONS]) if _OPTIONS in extra else {"include_usage": True}
     except (KeyError, ValueError, RecursionError):
         return body
     options: Mapping[str, object] = {}
     if isinstance(given, dict):
         options = cast("Mapping[str, object]", given)
-    asked = _with_option(b"", extra, options)
-    return msgspec.json.encode({**members, SPREAD: Raw(asked)}) if asked else body
+    asked = _with_option(asked, extra, options)
+    return body if asked == inside else msgspec.json.encode({**members, SPREAD: Raw(asked)})
 
 
 def is_usage_event(data: bytes) -> bool:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from querybudget.adapters.base import Adapter, Call, Target
+from querybudget.adapters.media import may_be_plain
 from querybudget.adapters.reading import read_call, unreadable_call
 from querybudget.asgi.encodings import (
     RATIO,
@@ -37,8 +38,6 @@ _BODY_HEADERS = frozenset(
 """Headers that describe a body as it was sent, and are wrong for another one."""
 
 _DIGITS = 18  # a longer Content-Length exceeds any limit
-_JSON_STARTS = (b"{", b"[")
-_JSON_SPACE = b" \t\r\n"
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - a condition the edge answers, not an error of ours
@@ -134,8 +133,9 @@ def decoded(scope: Scope, body: bytes, limit: int) -> bytes | None:
     is no compressed data at all as it is, as servers read it that ignore codings.
 
     Returns:
-        The body; None if it is in a coding that cannot be decoded here. None also if it looks like
-        JSON before it is decoded: servers that decode bodies, and others, read different requests.
+        The body; None if it is in a coding that cannot be decoded here. None also if it may be JSON
+        or a form before it is decoded: servers that decode bodies, and others, read different
+        requests.
 
     Raises:
         BodyTooLarge: The result would have more than `limit` bytes, or is too large for the body's
@@ -160,7 +160,7 @@ def decoded(scope: Scope, body: bytes, limit: int) -> bytes | None:
         pass
     if not size:
         return body
-    return None if body.lstrip(_JSON_SPACE).startswith(_JSON_STARTS) else b"".join(pieces)
+    return None if may_be_plain(scope["headers"], body) else b"".join(pieces)
 
 
 def _largest(body: bytes, limit: int) -> int:
