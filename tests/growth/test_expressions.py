@@ -33,31 +33,31 @@ def modules() -> Iterator[ModuleType]:
             yield import_module(found.name)
 
 
-def expressions() -> dict[str, re.Pattern[Any]]:
-    """Every expression by its name, those of which only a method is kept included."""
-    found: dict[str, re.Pattern[Any]] = {}
+def values() -> Iterator[tuple[str, Any]]:
+    """Every expression by its name, and every method of one that is kept by itself."""
     for module in modules():
         for name, value in vars(module).items():
-            pattern = getattr(value, "__self__", value)
-            if isinstance(pattern, re.Pattern):
-                found[f"{module.__name__}.{name}"] = pattern
-    return found
+            if isinstance(getattr(value, "__self__", value), re.Pattern):
+                yield f"{module.__name__}.{name}", value
 
 
-def usage(name: str) -> str:
+def usage(name: str, value: Any) -> str:
     """How an expression is used: the method that looks at most of a text."""
-    module, _, own = name.rpartition(".")
-    source = Path(str(import_module(module).__file__)).read_text(encoding="utf-8")
-    methods = set(re.findall(rf"\b{own}\.(\w+)", source))
-    methods |= set(re.findall(rf"^{own} = re\.compile\([^\n]*\)\.(\w+)$", source, re.MULTILINE))
+    if not isinstance(value, re.Pattern):
+        methods = {value.__name__}
+    else:
+        module, _, own = name.rpartition(".")
+        source = Path(str(import_module(module).__file__)).read_text(encoding="utf-8")
+        methods = set(re.findall(rf"\b{own}\.(\w+)", source))
     for method in ("fullmatch", "match"):
         if methods == {method}:
             return method
     return "search"
 
 
-EXPRESSIONS = expressions()
-USAGE = {name: usage(name) for name in EXPRESSIONS}
+VALUES = dict(values())
+EXPRESSIONS = {name: getattr(value, "__self__", value) for name, value in VALUES.items()}
+USAGE = {name: usage(name, value) for name, value in VALUES.items()}
 
 
 def steps(counter: Counter, text: str, how: str, most: int) -> int:

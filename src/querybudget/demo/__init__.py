@@ -5,6 +5,7 @@ A real server on a local port, real HTTP, and ten kinds of callers at once. Only
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,5 +44,7 @@ def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None
 
     from querybudget.demo.show import show  # noqa: PLC0415
 
+    # asyncio warns when the model goes on writing to callers whom Ctrl-C has stopped.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     asyncio.run(show(loaded, seconds, plain=plain or not sys.stdout.isatty()))
     return 0

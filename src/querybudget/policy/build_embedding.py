@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from querybudget.policy import file
 from querybudget.policy.build_identity import check_name
 from querybudget.policy.diagnostics import Path, Problems
-from querybudget.policy.fields import FUNCTION
+from querybudget.policy.fields import is_function_path
 from querybudget.policy.model import CAPABILITIES, Capability, Embedding
 from querybudget.text import in_units, nearest
 from querybudget.units import MICRO, SECOND
@@ -74,7 +74,7 @@ def embedding(written: file.EmbeddingFile, problems: Problems) -> Embedding:
             )
         case file.EmbeddingFile(callable=file.CallableFile() as function):
             path = ("embedding", "callable")
-            if function.target is not UNSET and not FUNCTION.fullmatch(function.target):
+            if function.target is not UNSET and not is_function_path(function.target):
                 message = "expected a function such as `package.module:function`"
                 problems.add((*path, "target"), f"{message}, found something else")
             return Embedding(

@@ -23,8 +23,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
-"""How a function is named: ``package.module:function``."""
+is_function_path = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*").fullmatch
+"""Whether a text names a function: ``package.module:function``."""
 
 _MEASURE = r"^\s*[0-9._,]+\s*[A-Za-z]*\s*$|\$\{"
 

@@ -15,7 +15,7 @@ from querybudget.notation import LARGEST, brief
 from querybudget.overrides import ANY_BUDGET, Effect, Override
 from querybudget.policy.decode import read
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
-from querybudget.policy.fields import FUNCTION, Duration, Factor, Text, doc, written
+from querybudget.policy.fields import Duration, Factor, Text, doc, is_function_path, written
 from querybudget.policy.model import Partition, ResolverSpec
 from querybudget.policy.moment import moment
 from querybudget.policy.naming import CallerName, NamedOverride, OverrideSource
@@ -179,7 +179,7 @@ def _source(each: OverrideFile, path: Path, problems: Problems) -> OverrideSourc
             problems.add((*path, "from"), "expected a path, found nothing")
             return None
         return OverrideSource(each.source or "", called=False, refresh=each.refresh)
-    if not FUNCTION.fullmatch(each.callable):
+    if not is_function_path(each.callable):
         found = "expected a function such as `package.module:function`"
         problems.add((*path, "callable"), f"{found}, found {brief(each.callable)}")
         return None
