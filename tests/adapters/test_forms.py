@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from querybudget.adapters import adapter_for
 from querybudget.adapters.base import Call, Target
-from querybudget.adapters.forms import AUDIO_BYTES, MAX_FIELD, MAX_PARTS, parts_of
+from querybudget.adapters.forms import AUDIO_BYTES, MAX_FIELD, MAX_PARTS, fields_of, parts_of
+from querybudget.adapters.readings import LARGEST_ODD
 from querybudget.errors import BodyError
 
 MULTIPART = "multipart/form-data; boundary=b"
@@ -141,6 +142,15 @@ def test_a_boundary_that_says_so_is_one() -> None:
 def test_a_longer_field_than_any_cannot_be_read() -> None:
     with pytest.raises(BodyError, match="field"):
         read("/v1/images/edits", form(('"prompt"', bytes(MAX_FIELD + 1))))
+
+
+def test_a_long_form_that_names_a_field_twice_is_not_read_so_often() -> None:
+    half = ('"prompt"', b"x" * (LARGEST_ODD // 2 + 1))
+    with pytest.raises(BodyError, match="once"):
+        list(fields_of(form(half, half), MULTIPART))
+    sound = ('"file"; filename="a.wav"', bytes(2 * LARGEST_ODD))
+    times = [('"timestamp_granularities[]"', kind) for kind in (b"word", b"segment")]
+    assert len(list(fields_of(form(sound, *times), MULTIPART))) == 3
 
 
 def test_a_url_encoded_form_is_read_too() -> None:

@@ -16,6 +16,7 @@ from querybudget.adapters.lax import Json
 from querybudget.adapters.members import JSON
 from querybudget.adapters.native import Native
 from querybudget.adapters.opaque import opaque_of
+from querybudget.adapters.readings import LARGEST_ODD
 from querybudget.errors import BodyError
 
 MAX_PARTS = 1_000
@@ -31,7 +32,7 @@ AUDIO_BYTES = 512
 """Bytes of audio that count as one token: a fiftieth of a second to a sixth, by the format."""
 
 _BOUNDARY = re.compile(r"(?<!\w)boundary=(?:\"([^\"]{1,200})\"|([^\s\";,]{1,200}))", re.IGNORECASE)
-_BOUNDARIES = re.compile(r"boundary\s{0,8}\*?\s{0,8}=", re.IGNORECASE)
+_BOUNDARIES = re.compile(r"boundary\s{0,8}+\*?\s{0,8}+=", re.IGNORECASE)
 _DISPOSITION = re.compile(
     rb"content-disposition: ?form-data; ?name="
     rb"(?:\"([^\"\\]{0,200})\"|([^\s\"\\;,]{0,200}))(?:;(.*))?",
@@ -41,14 +42,15 @@ _FILE = re.compile(rb" ?filename\*?=", re.IGNORECASE)
 _NO_FILE = re.compile(rb" ?filename=(?:\"\s*\")?\s*(?:;|\Z)", re.IGNORECASE)
 """What browsers send for a file that was not chosen. Go reads a part without a file's name as a
 field."""
-_NAMED_AGAIN = re.compile(rb"(?<!file)name\s{0,8}\*?\s{0,8}=", re.IGNORECASE)
+_NAMED_AGAIN = re.compile(rb"(?<!file)name\s{0,8}+\*?\s{0,8}+=", re.IGNORECASE)
 _ABOUT = re.compile(
-    rb"content-(?:type|length|transfer-encoding: ?(?:binary|[78]bit)\Z|id)\b", re.IGNORECASE
+    rb"content-(?:(?:type|length|id):|transfer-encoding: ?(?:binary|[78]bit)\Z)", re.IGNORECASE
 )
 """Other headers of a part that clients send, and that do not change what it is."""
 
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _HEADERS = 8_192
+_MAX_LINES = 8  # of the headers of a part
 
 
 _URL_ENCODED = "application/x-www-form-urlencoded"
@@ -85,28 +87,17 @@ def parts_of(body: bytes, content_type: str) -> Iterator[Part]:
         raise BodyError("Expected a multipart form with one boundary in its content-type.")
     mark = b"\n--" + (named[1] or named[2]).encode("latin-1")
     text = b"\n" + body  # the first boundary may begin the body
-    start = _next_part(text, mark, text.find(mark))
+    found, start = text.find(mark), 0
     for _ in range(MAX_PARTS):
-        if not start:
+        if start:
+            yield _part(text[start : found if found >= 0 else len(text)])
+        if found < 0:
             return
-        end = text.find(mark, start - 1)
-        yield _part(text[start : end if end >= 0 else len(text)])
-        start = _next_part(text, mark, end)
-    raise BodyError(f"Expected at most {MAX_PARTS} parts of a form.")
-
-
-def _next_part(text: bytes, mark: bytes, found: int) -> int:
-    """Return where the part after a boundary begins; 0 if there is none.
-
-    A boundary that ends the form is none to servers that read lines otherwise, so parts after it
-    count too.
-    """
-    while found >= 0:
         after = found + len(mark)
-        if text[after : after + 2] != b"--":
-            return text.find(b"\n", after) + 1
-        found = text.find(mark, after)
-    return 0
+        # To servers that end lines otherwise, the end of a form may be none: parts after it count.
+        start = 0 if text[after : after + 2] == b"--" else text.find(b"\n", after) + 1
+        found = text.find(mark, max(start - 1, after))
+    raise BodyError(f"Expected at most {MAX_PARTS} parts of a form.")
 
 
 def _part(data: bytes) -> Part:
@@ -129,7 +120,7 @@ def _named(headers: bytes) -> tuple[str, bytes]:
     """
     name: str | None = None
     about = b""
-    for line in headers.split(b"\n"):
+    for line in headers.split(b"\n", _MAX_LINES):
         line = line.removesuffix(b"\r")  # noqa: PLW2901 - so it ends
         found = _DISPOSITION.fullmatch(line)
         if found is not None and name is None:
@@ -182,17 +173,26 @@ def fields_of(body: bytes, content_type: str) -> Iterator[dict[str, Json]]:
     A field that comes several times is all its values; then only the first, and only the last.
 
     Raises:
-        BodyError: It has too many fields, or is no form of its type.
+        BodyError: It has too many fields, is no form of its type, or has a field several times and
+            more than `LARGEST_ODD` characters.
     """
     is_parted = content_type.strip().lower().startswith(_MULTIPART)
     fields = _parted(body, content_type)[0] if is_parted else _encoded(body)
     yield {name: _held(value) for name, value in fields.items()}
     if any(isinstance(value, list) for value in fields.values()):
+        if sum(_sizes(fields)) > LARGEST_ODD:
+            raise BodyError("Expected each field of a long form once.")
         for place in (0, -1):
             yield {
                 name: _held(value[place] if isinstance(value, list) else value)
                 for name, value in fields.items()
             }
+
+
+def _sizes(fields: dict[str, Json]) -> Iterator[int]:
+    for value in fields.values():
+        for text in value if isinstance(value, list) else (value,):
+            yield len(text) if isinstance(text, str) else 0
 
 
 def _held(value: Json) -> Json:

@@ -22,7 +22,7 @@ MOST_KINDS = 2
 _USUAL = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _CHARSET = re.compile(r"charset\s{0,8}=\s{0,8}[\"']?([\w.:+-]{0,40})", re.IGNORECASE)
 _FORM = re.compile(r"form|multipart/", re.IGNORECASE)
-_BOUNDARY = re.compile(rb"boundary\s{0,8}=\s{0,8}\"?([^\s\";,]{1,200})", re.IGNORECASE)
+_BOUNDARY = re.compile(rb"boundary\s{0,8}+=\s{0,8}+\"?+([^\s\";,]++)", re.IGNORECASE)
 _PLAIN = re.compile(r"(?:utf-?8|us-ascii|ascii|(?:iso-?)?8859-\d+|latin-?\d|(?:windows-|cp)125\d)?")
 """Charsets in which JSON's own characters are what they are in UTF-8, and nothing else is."""
 

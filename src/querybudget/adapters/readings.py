@@ -66,6 +66,9 @@ LARGEST_ODD = 256 * 1024
 """Bytes of a body in which an object names a member twice, or in a spelling of its own; no client
 sends such a body, and it is read several times."""
 
+LARGEST_SPREAD = 64 * 1024
+"""Bytes of a body in which several proxies in a row find members to put in place."""
+
 DEEPEST = 64
 """Two values of one member are put together to this depth."""
 
@@ -125,7 +128,7 @@ def readings(body: bytes, names: Mapping[str, str] = NAMES) -> Iterator[bytes]:
     spreads = _spreads(document)
     if document is None or spreads > MOST_SPREAD:
         return
-    if (odd or spreads > 1) and len(body) > LARGEST_ODD:
+    if len(body) > (LARGEST_SPREAD if spreads > 1 else LARGEST_ODD if odd else len(body)):
         return
     yield from _spread(document)
     if twice:
