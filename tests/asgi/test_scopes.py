@@ -9,6 +9,7 @@ from starlette.routing import Mount, Route
 
 from querybudget.asgi import QueryBudgetMiddleware
 from querybudget.asgi.types import Message, Receive, Scope, Send
+from querybudget.asgi.websocket import LONGEST_READ
 from querybudget.errors import PolicyError, SetupError
 from querybudget.testing import FakeModel, ManualClock, drive, http_scope, memory_limiter, request
 from tests.asgi.conftest import MakeEdge
@@ -34,6 +35,7 @@ def socket_scope(**members: Any) -> Scope:
 
 
 CONNECT: Message = {"type": "websocket.connect"}
+GONE = {"type": "websocket.disconnect", "code": 1000}
 
 
 def text(words: str) -> Message:
@@ -172,6 +174,42 @@ async def test_a_budget_of_a_model_applies_to_a_socket_whose_address_names_it(
     driven = await drive(edge.app, socket_scope(query_string=query), messages)
     assert [m["type"] for m in driven.sent][1:] == ["websocket.send", "websocket.close"]
     edge.decisions.assert_refused(1, by="dear")
+
+
+DEAR = {
+    "at the top": text('{"type": "response.create", "model": "dear"}'),
+    "within": text('{"type": "session.update", "session": {"model" : "dear"}}'),
+    "with escapes": text(r'{"mod\u0065l": "d\u0065ar"}'),
+    "as bytes": {"type": "websocket.receive", "bytes": b'{"setup": {"model": "dear"}}', "text": ""},
+    "of many": text("".join(f'{{"model": "m{n}"}}' for n in range(99)) + '{"model": "dear"}'),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("first", DEAR.values(), ids=DEAR.keys())
+async def test_a_budget_of_a_model_applies_from_the_message_that_names_it(
+    make_edge: MakeEdge, first: Message
+) -> None:
+    budget = {"name": "dear", "limit": "2 requests/day", "match": {"model": "dear"}}
+    edge = make_edge(echo, {"budgets": [budget]})
+    quoted = text(r'{"input": "what does {\"model\": \"dear\"} mean?"}')
+    messages = [CONNECT, quoted, first, text("go on"), text("go on")]
+    driven = await drive(edge.app, socket_scope(query_string=b"model=cheap"), messages)
+    kinds = [m["type"] for m in driven.sent]
+    assert kinds[1:] == [*(["websocket.send"] * 3), "websocket.close"]
+    edge.decisions.assert_refused(1, by="dear")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("named", ['"model": "x"', r'"mod\u0065l": "x"', '"sound": "x"'])
+async def test_a_long_message_that_may_name_a_model_counts_for_all(
+    make_edge: MakeEdge, named: str
+) -> None:
+    budget = {"name": "dear", "limit": "9 requests/day", "match": {"model": "dear"}}
+    edge = make_edge(echo, {"budgets": [budget]})
+    long = text('{"a": "' + "x" * LONGEST_READ + '", ' + named + "}")
+    await drive(edge.app, socket_scope(), [CONNECT, long, text("go on"), GONE])
+    assert await edge.used("dear") == ("sound" not in named)
 
 
 @pytest.mark.anyio

@@ -1,7 +1,8 @@
 """One WebSocket, whose handshake and received messages are calls.
 
 The handshake holds its lease as long as the connection is open. Each message received counts as one
-request, with tokens estimated from its size; messages sent until the next one are its answer. A
+request, with tokens estimated from its size, for every model that the address or a message until
+then has named; messages sent until the next one are its answer. A
 refused handshake is answered with 429 if the server supports that (the ``websocket.http.response``
 extension) and otherwise closed before it is accepted. A refused message closes the connection with
 1013, "try again later", or with 1008 if trying again would not help.
@@ -10,10 +11,11 @@ extension) and otherwise closed before it is accepted. A refused message closes 
 from __future__ import annotations
 
 import asyncio
+import re
 
 from msgspec.structs import replace
 
-from querybudget.adapters.base import Call, Dialect, Target, Usage
+from querybudget.adapters.base import MAX_MODELS, Call, Dialect, Target, Usage
 from querybudget.adapters.model_names import Models, models_of
 from querybudget.asgi.open_calls import OpenCalls
 from querybudget.asgi.responder import refusal_of, send_answer
@@ -28,6 +30,12 @@ from querybudget.units import MICRO
 
 UNAVAILABLE = Close(1013, "rate limits are temporarily unavailable")
 BLOCKED = Close(1008, "this caller is blocked")
+LONGEST_READ = 64 * 1024
+"""Characters of a message in which names of models are looked for. A longer one that may name one
+counts for every model."""
+
+_MODEL = re.compile(r'"model"\s*+:\s*+"([^"\\]*+)"')
+_ESCAPE = re.compile(r"\\(?:u00([2-7][0-9A-Fa-f])|/)")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 
 
@@ -42,6 +50,22 @@ def models_asked(target: Target) -> Models:
         return models_of(target, None)
     except BodyError:  # more than are told apart
         return Models()
+
+
+def models_said(message: Message) -> tuple[str, ...] | None:
+    """Return each ``model`` that a message names in JSON, wherever it is, once.
+
+    None of a message that is longer than `LONGEST_READ`, if it may name one.
+    """
+    payload: bytes | None = message.get("bytes")
+    text: str = (
+        payload.decode(errors="replace") if payload is not None else message.get("text") or ""
+    )
+    if len(text) > LONGEST_READ:
+        return None if '"model"' in text or "\\u00" in text else ()
+    if "\\" in text:
+        text = _ESCAPE.sub(lambda found: chr(int(found[1] or "2f", 16)), text)
+    return tuple(dict.fromkeys(filter(None, _MODEL.findall(text))))
 
 
 class WebSocketSession:
@@ -65,6 +89,7 @@ class WebSocketSession:
         self._send = send
         self._calls = calls
         self._models = Models()
+        self._too_many = False  # models, for all of them to be known
         self._handshake: Admission | None = None
         self._turn: Admission | None = None
         self._sent = 0
@@ -102,7 +127,10 @@ class WebSocketSession:
             return message
         await self._end_turn(goes_on=True)
         self._follow_policy()
+        said = models_said(message)
+        self._note_models(said or ())
         call = self._of_models(message_call(_size(message)))
+        call.any_model = call.any_model or said is None
         admission = await self._admit(self._route.messages or self._route, call)
         if admission.refusal is not None:
             return await self._refuse_message(admission)
@@ -132,8 +160,18 @@ class WebSocketSession:
         if route is not None:
             self._route, self._caller = route, limiter.caller_for(scope)
 
+    def _note_models(self, said: tuple[str, ...]) -> None:
+        """Note the models that a message names: later ones may be for any of them."""
+        if said:
+            first, *others = dict.fromkeys(
+                filter(None, (self._models.first, *self._models.others, *said))
+            )
+            self._too_many = self._too_many or len(others) >= MAX_MODELS
+            self._models = Models(first, tuple(others[: MAX_MODELS - 1]))
+
     def _of_models(self, call: Call) -> Call:
-        return replace(call, model=self._models.first, other_models=self._models.others)
+        first, others = self._models.first, self._models.others
+        return replace(call, model=first, other_models=others, any_model=self._too_many)
 
     async def _admit(self, route: Route, call: Call) -> Admission:
         return await self._limiter.admit_call(self._caller, route, "WEBSOCKET", self._path, call)
