@@ -19,15 +19,12 @@ _USUAL = (b"data:", b"event:")
 _NAMES = (b"data:", b"event:", b"id:", b"retry:")
 
 
-_STRUCTURED = ("json", "event")
-
-
 def is_structured(content_type: str) -> bool:
     """Return True if a server builds answers of a type, in lower case, around the model's text.
 
     In any other, such as plain text, all may be what the model wrote: a report of usage too.
     """
-    return any(word in content_type for word in _STRUCTURED)
+    return "json" in content_type or "event" in content_type
 
 
 class Form(enum.Enum):

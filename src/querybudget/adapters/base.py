@@ -289,19 +289,23 @@ def settled_usage(
     reported = meter.usage()
     text = meter.output_bytes if call.generates else 0
     counted = reported is not None and (reported.input or not (call.generates or call.input_bytes))
-    doubted = reported is not None and reported.estimated
-    sure = meter.complete and not doubted
-    if reported is not None and counted and sure and (reported.output or not text):
+    if (
+        reported is not None
+        and counted
+        and meter.complete
+        and (reported.output or not text)
+        and not reported.estimated
+    ):
         return reported
     output = -(-text * MICRO // bytes_per_token)
     if call.background:
         output = max(output, output_estimate)
     if reported is None:
         return Usage(input=input_estimate, output=output, estimated=True)
-    if sure and reported.output:
+    if meter.complete and reported.output and not reported.estimated:
         output = reported.output
     prompt = reported.input if counted else input_estimate
-    if doubted:
+    if reported.estimated:
         prompt = max(prompt, input_estimate)
         reported = msgspec.structs.replace(reported, cached_input=0)  # which costs less
     if output <= reported.output and prompt == reported.input:

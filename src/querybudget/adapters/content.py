@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from querybudget.adapters.lax import Json
-from querybudget.adapters.request import check_spelling, joined, utf8_size
+from querybudget.adapters.request import Known, joined, utf8_size
 
 LONGEST_PREFIX = 200
 """Characters of a ``data:`` URI before its data, at most."""
@@ -198,16 +197,12 @@ def _held(names: tuple[str, ...]) -> _Held:
     return _Held(nested, pictures, payloads, inline, others, nothing)
 
 
-_held_by_known = lru_cache(1024)(_held)
+_HELD = Known(_PART, _held)
 
 
 def _measure_part(part: dict[str, Json], pending: list[Json]) -> tuple[int, int]:
     """Return the size and images of a part; contents within it are added to `pending`."""
-    if part.keys() <= _PART:
-        held = _held_by_known(tuple(part))
-    else:
-        check_spelling(part)
-        held = _held(tuple(part))
+    held = _HELD[tuple(part)]
     kind = part.get("type")
     kind = kind if isinstance(kind, str) else ""
     if held.nothing and kind not in _SHOWN:
@@ -308,15 +303,12 @@ def _said(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], boo
     return calls, spoken, _SAYING.isdisjoint(names)
 
 
-_said_by_known = lru_cache(1024)(_said)
+_SAID_IN = Known(_MESSAGE, _said)
 
 
 def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
     """Return the size and images of a message besides its content."""
-    known = message.keys() <= _MESSAGE
-    if not known:
-        check_spelling(message)
-    calls, spoken, nothing = (_said_by_known if known else _said)(tuple(message))
+    calls, spoken, nothing = _SAID_IN[tuple(message)]
     if nothing:
         return _unknown(message), 0
     size = images = 0

@@ -63,7 +63,7 @@ def answer_meter(
         generates=call.generates,
         read_event=read_event,
         read_element=read_element,
-        doubted=not is_structured(kind),
+        doubted=kind != "application/json" and not is_structured(kind),
     )
 
 
@@ -140,7 +140,8 @@ class StreamMeter:
         self._totals.complete = True
 
     def usage(self) -> Usage | None:
-        return self.totals.reported
+        totals = self.totals
+        return totals.reported if totals.doubted else totals.usage
 
     @property
     def output_bytes(self) -> int:
@@ -281,7 +282,8 @@ class BodyMeter:
             self._stream.end()
 
     def usage(self) -> Usage | None:
-        return self.totals.reported
+        totals = self.totals
+        return totals.reported if totals.doubted else totals.usage
 
     @property
     def output_bytes(self) -> int:

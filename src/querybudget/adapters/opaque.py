@@ -147,8 +147,10 @@ def _json(value: Json) -> str | bytes:
 
 
 def _first(members: dict[str, Json], names: tuple[str, ...]) -> str:
-    found = (members.get(name) for name in names)
-    return next((value for value in found if isinstance(value, str) and value), "")
+    for name in names:
+        if (value := members.get(name)) and isinstance(value, str):
+            return value
+    return ""
 
 
 def _mime(members: dict[str, Json]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -44,6 +44,9 @@ LIMITS = frozenset(
     }
 )
 """Members that limit the output tokens; of several, a server may know only one."""
+
+MOST_KNOWN = 4096
+"""Objects that a `Known` keeps. When there are more, all are dropped."""
 
 MAX_MEMBERS = 10_000
 """Most members of a request; no client sends so many."""
@@ -237,7 +240,7 @@ def _read(body: bytes | Raw, expected: str) -> Request:
     return Request(members, expected)
 
 
-def check_spelling(members: dict[str, Raw] | dict[str, Json]) -> None:
+def check_spelling(members: Iterable[str]) -> None:
     """Check that no member is one that only readers that ignore case take for one that is read.
 
     Raises:
@@ -246,6 +249,32 @@ def check_spelling(members: dict[str, Raw] | dict[str, Json]) -> None:
     for name in members:
         if name not in PLAIN and is_misspelt(name):
             raise BodyError(f"Expected members in their own spelling, found `{name}`.")
+
+
+class Known(dict[tuple[str, ...], _T]):
+    """What objects hold, by their names in order. Names that no dialect knows are not kept.
+
+    Args:
+        names: Those that are known.
+        hold: Returns what an object of some names holds.
+
+    Looking an object up raises BodyError if a name of it is one that is read, in another spelling.
+    """
+
+    def __init__(self, names: frozenset[str], hold: Callable[[tuple[str, ...]], _T]) -> None:
+        super().__init__()
+        self._names = names
+        self._hold = hold
+
+    def __missing__(self, names: tuple[str, ...]) -> _T:
+        held = self._hold(names)
+        if not self._names.issuperset(names):
+            check_spelling(names)
+            return held
+        if len(self) >= MOST_KNOWN:
+            self.clear()
+        self[names] = held
+        return held
 
 
 def _check_once(body: bytes, members: dict[str, Raw], expected: str) -> None:
