@@ -76,7 +76,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         marks: What the caller declares, as `Trace` keeps it; None where nothing links accounts.
         subject: Fine cell of the beginning of the system prompt as a whole, which is the same for
             most that say the same in other words; -1 where no budget asks, or there is none.
-        items: For each chunk of `said`, the number of the task that it belongs to; empty if all
+        items: For each chunk of `said`, the number of the item that it belongs to; empty if all
             belong to one.
     """
 

@@ -60,8 +60,8 @@ class Excerpt(msgspec.Struct, frozen=True, gc=False):
         channel: How it gets into the prompt.
         text: The chunk with whatever hides it undone; None if it has been looked at before.
         opaque: Whether it is no language.
-        item: Number of the task that it belongs to, in the order of the call. Only what is said is
-            divided into tasks.
+        item: Number of the item that it belongs to, in the order of the call. Only what is said is
+            divided into items.
     """
 
     digest: int
