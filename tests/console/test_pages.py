@@ -283,6 +283,23 @@ def test_a_call_that_a_pool_held_is_not_said_to_be_held_for_its_caller() -> None
 
 
 @pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ({"3f2a": 590_000}, "from its score"),
+        ({"3f2a": 100_000, "3f2a|model:m": 590_000}, "from its score"),
+        ({"3f2a": 100_000, "org:acme": 590_000}, "from the pool's score"),
+        ({"3f2a": 100_000}, "from the share of its bucket budget that is spent"),
+        ({}, "from the share of its bucket budget that is spent"),
+    ],
+)
+def test_strain_is_said_to_come_from_a_score_only_if_one_is_as_high_though_no_stage_began(
+    scores: dict[str, int], words: str
+) -> None:
+    seen = TrafficRecord(at=1, identity="3f2a", strain=590_000, scores=scores)
+    assert f"Strain was 59 %, {words}." in list(sentences(seen))
+
+
+@pytest.mark.parametrize(
     ("verdict", "words"),
     [
         ("wait", "Refused for now. Budgets that refused it: rpm. It would have fitted after 12s."),

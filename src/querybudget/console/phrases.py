@@ -253,15 +253,26 @@ def _decided(record: TrafficRecord) -> Iterator[str]:
     elif record.stage != "none":
         yield f"It was {STAGES.get(record.stage, record.stage)}: {who} looks like a sweep."
     if record.strain:
-        scored = "the pool's score" if pooled else "its score"
-        why = scored if record.reasons else "the share of its bucket budget that is spent"
-        yield f"Strain was {percent(record.strain)}, from {why}."
+        yield f"Strain was {percent(record.strain)}, from {_strained_by(record, pooled=pooled)}."
     yield from touched_words(record.touched)
     if record.price not in _ORDINARY:
         yield f"Its price was {factor(record.price)} times the ordinary one."
     if record.novelty:
         entered = "entered" if record.settlement else "would have entered"
         yield f"It {entered} {record.novelty} bucket{'s' * (record.novelty > 1)} of new ground."
+
+
+def _strained_by(record: TrafficRecord, *, pooled: bool) -> str:
+    """What the highest strain comes from: a score of that height, or else a share of a limit.
+
+    There are reasons only if a score caused a stage, so none says nothing of the strain.
+    """
+    accounts = [name for name, score in record.scores.items() if score == record.strain]
+    touched = any(one.score == record.strain for one in record.touched.values())
+    if not (accounts or touched or (record.reasons and not record.scores)):
+        return "the share of its bucket budget that is spent"
+    others = accounts and not any(record.identity in name for name in accounts)
+    return "the pool's score" if pooled or others else "its score"
 
 
 def _shadowed(record: TrafficRecord) -> Iterator[str]:
