@@ -159,6 +159,18 @@ def test_durations_need_a_unit_and_more_than_nothing(text: str) -> None:
         notation.duration(text)
 
 
+@pytest.mark.parametrize("text", ["0", "0s", "0 minutes", "0.0h", " 0 days "])
+def test_no_time_at_all_may_have_passed_in_any_unit(text: str) -> None:
+    assert notation.elapsed(text) == 0
+
+
+@pytest.mark.parametrize("text", ["0 moons", "-1s", "soon", "5"])
+def test_a_time_that_has_passed_has_a_unit_that_exists(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        notation.elapsed(text)
+    assert notation.elapsed("5 minutes") == notation.duration("5 minutes")
+
+
 @pytest.mark.parametrize(
     ("text", "octets"),
     [("16 MiB", 16 << 20), ("1KB", 1000), ("1.5 KiB", 1536), ("42", 42), ("7 bytes", 7)],

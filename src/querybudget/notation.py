@@ -200,8 +200,13 @@ def duration(text: str) -> int:
 
 
 def elapsed(text: str) -> int:
-    """Read a time that has passed: a duration, or `0`, in µs."""
-    return 0 if text.strip() in {"0", "0s"} else duration(text)
+    """Read a time that has passed, in µs: a duration, or none such as `0` or `0 minutes`."""
+    match = _MEASURE.fullmatch(text.strip())
+    if match is None or _exact(match[1]):
+        return duration(text)
+    if match[2]:
+        duration(f"1 {match[2]}")  # none of a unit that there is not is wrong too
+    return 0
 
 
 def size(text: str) -> int:

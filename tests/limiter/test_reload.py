@@ -67,6 +67,25 @@ async def test_usage_is_kept_and_the_difference_is_said_in_words(
     assert (await limiter.reload(limiter.policy)).changes == ()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ({}, {"then": ["slow"]}, "then"),
+        ({"price": "b4b"}, {}, "price"),
+        ({"price": {"free": 0.5}}, {"price": {"free": 0.6}}, "price"),
+        ({"then": ["slow"]}, {"then": ["slow"], "delay": "9s"}, "delay"),
+        ({}, {"score": False}, "score"),
+        ({}, {"score": "only"}, "score"),
+    ],
+)
+def test_a_difference_in_what_buckets_lead_to_is_named_by_its_key_in_the_file(
+    before: dict[str, Any], after: dict[str, Any], key: str
+) -> None:
+    broad = {"name": "breadth", "limit": "1000 buckets/30 days"}
+    old, new = policy(broad | before), policy(broad | after)
+    assert reloading.differences(old, new) == (f"budget 'breadth': `{key}` changes",)
+
+
 async def test_a_calendar_budget_that_was_used_is_the_same_when_it_is_loaded_again() -> None:
     daily = {"name": "daily", "limit": "9 requests/day", "window": "calendar"}
     limiter = memory_limiter(policy(daily))

@@ -33,6 +33,15 @@ _OF_ANALYZER = {
 
 _APART = {*_FIXED, "budgets", "source", "tests"}
 
+_RESPONSE = {
+    "price": ("free", "cap", "curve", "slope"),
+    "then": ("stages",),
+    "delay": ("delay",),
+    "score": ("scored",),
+    "suspects": ("suspects",),
+}
+"""Keys of a budget in buckets to the members of its response that they decide."""
+
 _WORDS = {"override_sources": "where `overrides` come from"}
 """Members of a policy that its file has no word for."""
 
@@ -142,9 +151,21 @@ def _of_budget(one: Budget, other: Budget) -> Iterator[str]:
         yield f"limit {before} becomes {after}" if before != after else "its window changes"
     if one.mode is not other.mode:
         yield f"{one.mode.value} becomes {other.mode.value}"
-    for name in ("per", "match", "weights", "on_store_error", "response", "counted"):
+    for name in ("per", "match", "weights", "on_store_error"):
         if getattr(one, name) != getattr(other, name):
             yield f"`{name}` changes"
+    yield from _of_response(one, other)
+
+
+def _of_response(one: Budget, other: Budget) -> Iterator[str]:
+    """Return the keys of what a budget in buckets leads to that change."""
+    before, after = one.response, other.response
+    if before is None or after is None:
+        return  # another unit, which the limit says
+    for key, members in _RESPONSE.items():
+        changes = any(getattr(before, name) != getattr(after, name) for name in members)
+        if changes or (key == "score" and one.counted != other.counted):
+            yield f"`{key}` changes"
 
 
 def _of_the_rest(old: Policy, new: Policy) -> Iterator[str]:
