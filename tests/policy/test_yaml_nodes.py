@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.errors import PolicyError
+from querybudget.policy.diagnostics import Problems
 from querybudget.policy.load import load_text
 from querybudget.policy.model import Policy
-from querybudget.policy.yaml_nodes import UnsetError, expand
+from querybudget.policy.yaml_nodes import UnsetError, expand, from_text
 
 BUDGETS = "budgets:\n  - {name: rpm, limit: 60/minute}\n"
 
@@ -187,3 +188,32 @@ def test_a_malformed_variable_is_refused(text: str) -> None:
 @given(st.text())
 def test_any_text_can_be_escaped(text: str) -> None:
     assert expand(text.replace("${", "$${"), {}) == text or "$${" in text
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2,000 tokens/day", "2,000 tokens/day"),
+        ("$1,000,000,000/year", "$1,000,000,000/year"),
+        ("1,000,000", "1,000,000"),
+    ],
+)
+def test_commas_of_a_number_in_braces_are_one_problem_that_asks_for_quotes(
+    written: str, meant: str
+) -> None:
+    problems = Problems("x")
+    from_text(f"{{a: 1, limit: {written}, per: org}}", {}, problems)
+    with pytest.raises(PolicyError, match="expected quotes around") as caught:
+        problems.stop_if_any()
+    (problem,) = caught.value.problems
+    assert f"`{meant}` inside {{...}}" in problem.message
+    assert problem.path == "$.limit"
+
+
+@pytest.mark.parametrize(
+    "text", ["{a: 2, b: , c: 3}", "{200, 300}", "{a: 1, 2000}", "a: 2\n000:\n"]
+)
+def test_keys_without_values_are_no_rests_of_numbers(text: str) -> None:
+    problems = Problems("x")
+    from_text(text, {}, problems)
+    problems.stop_if_any()

@@ -19,6 +19,7 @@ from typing import cast
 import yaml
 from yaml import events
 
+from querybudget.notation import brief
 from querybudget.policy.diagnostics import Entries, Items, Node, Path, Problems, Scalar
 from querybudget.text import nearest
 
@@ -36,6 +37,8 @@ _WORDS: Mapping[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_NUMBER = re.compile(r"\$?[0-9]{1,3}")
+_GROUP = re.compile(r"[0-9]{3}(?![0-9])")
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 
 
@@ -193,7 +196,7 @@ class _EventReader(_Reader):
         elif isinstance(event, events.SequenceStartEvent):
             node = Items(tuple(self._items(path)), line)
         else:
-            node = self._mapping(path, line)
+            node = self._mapping(path, line, flow=bool(getattr(event, "flow_style", None)))
         if anchor := getattr(event, "anchor", None):
             self._anchors[anchor] = node, self._nodes - before + 1
         return node
@@ -209,25 +212,38 @@ class _EventReader(_Reader):
                 return
             yield self._node(event, (*path, index))
 
-    def _mapping(self, path: Path, line: int) -> Entries:
+    def _mapping(self, path: Path, line: int, *, flow: bool) -> Entries:
         nodes: dict[str, Node] = {}
         lines: dict[str, int] = {}
         merged: list[Node] = []
+        last, torn = "", dict[str, list[str]]()
         for event in self._stream:
             if isinstance(event, events.MappingEndEvent):
                 break
             key, key_line = self._key(event, path), _line(event)
             node = self._node(next(self._stream), (*path, key))
-            if key == "<<":
+            if flow and _goes_on(key, node, nodes.get(last)):
+                torn.setdefault(last, []).append(key)
+            elif key == "<<":
                 merged.append(node)
             elif key in nodes:
                 again = f"expected each key once, found `{key}` again (first on line {lines[key]})"
                 self._problems.add((*path, key), again, key_line)
             else:
                 nodes[key], lines[key] = node, key_line
+                last = key
+        for key, rest in torn.items():
+            nodes[key] = self._torn(nodes[key], rest, (*path, key), lines[key])
         for node in merged:
             self._merge(node, nodes, lines, path)
         return Entries(nodes, line, lines)
+
+    def _torn(self, first: Node, rest: Sequence[str], path: Path, line: int) -> Scalar:
+        """Note that the commas of a number have made keys of what follows them."""
+        text = brief(",".join([first.text if isinstance(first, Scalar) else "", *rest]))
+        message = f"expected quotes around {text} inside {{...}}, found commas without them"
+        self._problems.add(path, message, line)
+        return Scalar(None, "", line, void=True)
 
     def _merge(
         self, source: Node, nodes: dict[str, Node], lines: dict[str, int], path: Path
@@ -264,6 +280,17 @@ class _EventReader(_Reader):
         word = (tag or "!").replace("tag:yaml.org,2002:", "!!")
         if word not in _TAGS:
             self._problems.add(path, f"expected no tag, found `{word}`", line)
+
+
+def _goes_on(key: str, node: Node, before: Node | None) -> bool:
+    """Whether a key is what follows a comma in a number: `{limit: 2,000 tokens/day}`."""
+    return (
+        isinstance(before, Scalar)
+        and isinstance(node, Scalar)
+        and not node.text
+        and _GROUP.match(key) is not None
+        and _NUMBER.fullmatch(before.text) is not None
+    )
 
 
 def _line(event: events.Event) -> int:
