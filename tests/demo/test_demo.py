@@ -18,6 +18,7 @@ from querybudget.demo.show import show
 from querybudget.errors import SetupError
 from querybudget.policy.model import Policy
 from querybudget.testing import sweep
+from querybudget.units import MICRO
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,13 @@ def of(shown: str, caller: str) -> str:
     found = re.search(rf"^  {caller} .*$", shown, re.MULTILINE)
     assert found is not None
     return found[0]
+
+
+def test_the_last_line_names_the_policy_and_says_that_its_limits_are_small(shown: str) -> None:
+    (breadth,) = [one for one in Policy.load(POLICY).budgets if one.name == "breadth"]
+    last = shown.rstrip().rpartition("\n")[2]
+    assert f"{breadth.quota.limit // MICRO} buckets" in last
+    assert last.endswith(f"The policy: {POLICY}")
 
 
 def test_the_chat_user_is_never_refused(shown: str) -> None:

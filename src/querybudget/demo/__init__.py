@@ -18,6 +18,10 @@ __all__ = ["POLICY", "run"]
 POLICY = Path(__file__).with_name("policy.yaml")
 """The demo's policy."""
 
+_SMALL = (
+    "Its limits are small, so that seconds show them: 80 buckets, where real ones are about 1,000."
+)
+
 
 def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None) -> int:
     """Run the demo.
@@ -47,4 +51,6 @@ def run(*, seconds: float = 12.0, plain: bool = False, policy: str | None = None
     # asyncio warns when the model goes on writing to callers whom Ctrl-C has stopped.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     asyncio.run(show(loaded, seconds, plain=plain or not sys.stdout.isatty()))
+    if policy is None:
+        print(f"\n{_SMALL} The policy: {POLICY}")
     return 0
