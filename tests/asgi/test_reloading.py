@@ -136,6 +136,26 @@ async def test_a_wrong_file_is_refused_once_with_its_line_and_the_next_is_loaded
         assert limit(limiter) == 9
 
 
+async def test_a_wrong_file_that_is_put_back_is_said_to_be_valid_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "querybudget")
+    path = tmp_path / "policy.yaml"
+    async with watched(path) as (limiter, looks):
+        path.write_text(WRONG)
+        await looks.look(2)
+        path.write_text(FIRST)
+        await looks.look(2)
+        last = caplog.records[-1]
+        again = f"{path} has changed: the policy is valid again, and as before"
+        assert last.getMessage() == f"{again} ({limiter.policy_hash})"
+        assert last.levelno == logging.WARNING
+        path.write_text(f"{FIRST}# a comment\n")
+        await looks.look(2)
+        assert caplog.records[-1].levelno == logging.INFO
+        assert "the policy is as before" in caplog.records[-1].getMessage()
+
+
 async def test_what_needs_a_restart_is_said_and_the_old_policy_stays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -49,6 +49,8 @@ class Reloading:
         self._source = limiter.policy.source
         self._beside: tuple[str, ...] = ()
         """Files of overrides for which a policy was refused: it is tried again when they change."""
+        self._wrong = False
+        """Whether the last attempt failed, so that the log ends with an error."""
         self._watching: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
@@ -83,19 +85,29 @@ class Reloading:
                 policy = await asyncio.to_thread(load_policy, self._source)
                 switches = limiter.switches
                 if policy == switches.policy and not switches.local:
-                    logger.info("%s: the policy is as before (%s)", why, limiter.policy_hash)
+                    self._log_unchanged(why)
                     return True
                 await limiter.reload(policy, why=why)
+                self._wrong = False
             except PolicyError as error:
+                self._wrong = True
                 self._beside = tuple({problem.source for problem in error.problems})
                 limiter.refused_policies += 1
                 logger.error("%s: the policy is refused, and the old one stays:\n%s", why, error)  # noqa: TRY400 - the lines of the file say where
                 return False
             except QueryBudgetError as error:
+                self._wrong = True
                 limiter.refused_policies += 1
                 logger.error("%s: the old policy stays: %s", why, error)  # noqa: TRY400 - the message says it all
                 return False
         return True
+
+    def _log_unchanged(self, why: str) -> None:
+        """Log that the file says what runs: as loudly as the error that this ends, if one does."""
+        said = "valid again, and as before" if self._wrong else "as before"
+        level = logging.WARNING if self._wrong else logging.INFO
+        logger.log(level, "%s: the policy is %s (%s)", why, said, self._limiter.policy_hash)
+        self._wrong = False
 
     async def _watch(self, seen: dict[str, Stamp | None]) -> None:
         """Load the file when it has changed and is left alone: editors write in several steps.
