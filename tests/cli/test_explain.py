@@ -307,3 +307,36 @@ def test_explain_refuses_a_history_that_is_none(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["explain", "policy.yaml", "--age", "long"])
     assert "expected a duration such as" in capsys.readouterr().err
+
+
+VERIFIED = """\
+secret: 0123456789abcdef0123456789abcdef
+identity: [user]
+partitions: {org: {claim: org.id}}
+tiers: {partner: {when: {claim: {plan: [partner]}}}}
+budgets:
+  - {name: ours, limit: 9 requests/day, per: org}
+"""
+
+
+def test_explain_takes_the_user_and_the_claims_that_the_application_would_verify(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained(tmp_path, VERIFIED, chat("hi"))
+    nobody = capsys.readouterr().out
+    assert "not identified" in nobody
+    assert "a caller without org is on its own" in nobody
+    claims = ("--claim", "org.id=acme", "--claim", "plan=partner")
+    explained(tmp_path, VERIFIED, chat("hi"), "--user", "ada", *claims)
+    said = capsys.readouterr().out
+    assert "identified by user, tier partner\n" in said
+    assert "without org" not in said
+
+
+def test_explain_wants_a_claim_with_its_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(VERIFIED)
+    assert main(["explain", str(path), "--claim", "org.id"]) == 1
+    assert "expected a claim as NAME=VALUE, found 'org.id'" in capsys.readouterr().err

@@ -76,6 +76,14 @@ def add_explain(commands: Commands) -> None:
     explain.add_argument(
         "--client", default="127.0.0.1", metavar="ADDR", help="the client's address"
     )
+    explain.add_argument("--user", metavar="NAME", help="the user that the application found")
+    explain.add_argument(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="a claim of its token, such as org.id=acme; repeatable",
+    )
     for word, reads, metavar, says in _KNOWN:
         explain.add_argument(f"--{word}", type=reads, metavar=metavar, help=says)
     explain.add_argument("--json", action="store_true", help="print JSON")
@@ -160,9 +168,11 @@ def _test(arguments: argparse.Namespace) -> int:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
+    from querybudget.admin.callers import named  # noqa: PLC0415
     from querybudget.cli.explain import explain  # noqa: PLC0415
     from querybudget.cli.explanation import Request  # noqa: PLC0415
 
+    claims = [named("claim", text) for text in arguments.claim]
     policy = policy_of(arguments, "a FILE")
     path, _, query = arguments.path.partition("?")
     request = Request(
@@ -173,6 +183,8 @@ def _explain(arguments: argparse.Namespace) -> int:
         client=arguments.client,
         body=_body(arguments.request),
         history=_history(arguments),
+        user=arguments.user,
+        claims={claim.name: claim.value for claim in claims},
     )
     with quiet():
         return explain(policy, request, as_json=arguments.json)

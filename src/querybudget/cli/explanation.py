@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ class Request(msgspec.Struct, frozen=True):
 
     Attributes:
         history: What the store is taken to know of its sender.
+        user: The user that outer middleware has found; None without one.
+        claims: Paths to the claims of the token that it has verified.
     """
 
     method: str
@@ -25,11 +28,15 @@ class Request(msgspec.Struct, frozen=True):
     body: bytes = b""
     query: str = ""
     history: History = NEWCOMER
+    user: str | None = None
+    claims: Mapping[str, str] = {}
 
     @property
     def scope(self) -> dict[str, Any]:
         """The request's ASGI scope."""
+        verified = {"user": self.user, "auth": self.claims}
         return {
+            **{name: value for name, value in verified.items() if value},
             "type": "websocket" if self.method == WEBSOCKET else "http",
             "method": self.method,
             "path": self.path,
