@@ -287,6 +287,35 @@ def test_check_says_what_tiers_ask_of_a_caller_and_change(
     assert "charge nothing" not in warned
 
 
+SCALED = """\
+secret: 0123456789abcdef0123456789abcdef
+identity: [user]
+partitions: {org: {claim: org.id}}
+tiers:
+  trial: {when: {claim: {plan: [trial]}}, scale: {tokens: 0.1, requests: 0.5}}
+budgets:
+  - {name: rpm, limit: 60 requests/minute}
+  - {name: own, limit: 1M tokens/day}
+  - {name: org-tokens, limit: 2M tokens/day, per: org}
+  - {name: all, limit: 9M tokens/day, per: everyone}
+  - {name: others, limit: 5M tokens/day, match: {tier: default}}
+  - {name: broad, limit: 400 buckets/30 days}
+"""
+
+
+def test_check_says_what_a_tiers_scale_makes_of_each_limit_and_that_pools_are_shared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(SCALED)
+    assert main(["check", str(path)]) == 0
+    assert (
+        "  trial: rpm becomes 30 requests in any minute; own becomes 100,000 tokens in any day;"
+        " org-tokens becomes 200,000 tokens in any day, of what all calls of one org use; all"
+        " becomes 900,000 tokens in any day, of what all calls use\n"
+    ) in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "tier"),
     [

@@ -1,13 +1,14 @@
-"""What `querybudget check` says of a tier that asks for a history, or changes prices or stages."""
+"""What `querybudget check` says of tiers: what they ask for, and what they change."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from querybudget.coverage.response import Stage
+from querybudget.limiter.scaling import Scales
 from querybudget.policy.history import HistoryRule, Span
 from querybudget.policy.model import Policy, Tier
-from querybudget.text import dollars, number, share, span
+from querybudget.text import dollars, limit, number, share, span
 from querybudget.units import MICRO
 
 STAGES = {Stage.SLOW: "slowed", Stage.DEGRADE: "degraded", Stage.REFUSE: "refused"}
@@ -19,7 +20,8 @@ def tiers(policy: Policy) -> Iterator[str]:
     if policy.tiers:
         yield f"tiers: {', '.join(tier.name for tier in policy.tiers)}"
     for tier in policy.tiers:
-        parts = [*_asks(tier.when.history or HistoryRule()), *_changes(tier)]
+        parts = [*_asks(tier.when.history or HistoryRule()), *_limits(tier, policy)]
+        parts += _changes(tier)
         if parts:
             yield f"  {tier.name}: {'; '.join(parts)}"
 
@@ -34,6 +36,19 @@ def _asks(rule: HistoryRule) -> Iterator[str]:
     if rule.clean is not None:
         clean = _within(rule.clean, span)
         yield f"neither slowed, degraded nor refused by its own budgets for {clean}"
+
+
+def _limits(tier: Tier, policy: Policy) -> Iterator[str]:
+    """What a tier makes of each limit; of a budget that callers share, of what all of them use."""
+    scales = Scales((tier,))
+    for budget in policy.budgets:
+        scaled = scales.scaled(budget.quota, (tier.name,))
+        others = budget.match.tier and tier.name not in budget.match.tier and not tier.also
+        if scaled == budget.quota or others:
+            continue
+        pool = "" if budget.per == ("everyone",) else f" of one {' and '.join(budget.per)}"
+        shared = "" if "identity" in budget.per else f", of what all calls{pool} use"
+        yield f"{budget.name} becomes {limit(scaled)}{shared}"
 
 
 def _changes(tier: Tier) -> Iterator[str]:
