@@ -147,6 +147,18 @@ def test_a_short_or_unquoted_secret_is_never_shown() -> None:
         assert "1234" not in str(caught.value)
 
 
+@pytest.mark.parametrize("environ", [{}, {"NOPE": "env"}, {"NOPE": ""}])
+def test_an_unknown_key_is_named_first_whatever_variable_stands_under_it(
+    environ: dict[str, str],
+) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_text("env: ${NOPE}\nbudgets: [{name: rpm, limit: 60/minute}]\n", "p.yaml", environ)
+    first, *rest = caught.value.problems
+    assert first.message.endswith("found `env`")
+    unset = [] if environ else ["the environment variable `NOPE` is not set"]
+    assert [problem.message for problem in rest] == unset
+
+
 def test_a_budget_with_a_bad_limit_is_still_checked_for_all_else() -> None:
     text = "budgets:\n  - {name: A, limit: no, per: x, match: {tier: y}, window: z, mode: w}\n"
     with pytest.raises(PolicyError) as caught:

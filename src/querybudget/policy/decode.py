@@ -104,7 +104,7 @@ def _struct(
     values = dict[str, Any]()
     for key, item in entries.nodes.items():
         if key not in shapes:
-            problems.add((*path, key), _unknown(key, shapes))
+            problems.add_unknown((*path, key), _unknown(key, shapes))
             continue
         value = _value(shapes[key], item, (*path, key), problems)
         if value is not UNSET or shapes[key].unset:

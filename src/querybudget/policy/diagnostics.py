@@ -71,9 +71,14 @@ class Problems:
     def __init__(self, source: str) -> None:
         self.source = source
         self.root: Node = Scalar(None, "")
+        self._unknown: list[PolicyProblem] = []
         self._noted: list[PolicyProblem] = []
         self._wrong: set[Path] = set()
         self._indexes: dict[Path, dict[str, int]] = {}
+
+    def add_unknown(self, path: Path, message: str) -> None:
+        """Note that there is no key such as the last of `path`; it stands before others there."""
+        self._unknown.append(self._problem(path, message, self.line(path)))
 
     def add(self, path: Path, message: str, line: int | None = None) -> None:
         """Note a problem at `path`. What an environment variable holds is left out."""
@@ -81,9 +86,11 @@ class Problems:
         if isinstance(node, Scalar) and node.template and node.text[:SECRET_PART] in message:
             expected = message.partition(", found ")[0]
             message = f"{expected}, found what `{node.template}` stands for"
-        line = node_line if line is None else line
-        self._noted.append(PolicyProblem(self.source, line, _written(path), message))
+        self._noted.append(self._problem(path, message, node_line if line is None else line))
+
+    def _problem(self, path: Path, message: str, line: int) -> PolicyProblem:
         self._wrong.update(path[:length] for length in range(len(path) + 1))
+        return PolicyProblem(self.source, line, _written(path), message)
 
     def wrong(self, path: Path) -> bool:
         """Whether there is a problem at `path` or inside it."""
@@ -121,13 +128,13 @@ class Problems:
         Raises:
             PolicyError: There is at least one problem.
         """
-        if self._noted:
-            raise PolicyError(tuple(sorted(self._noted, key=lambda problem: problem.line)))
+        if found := [*self._unknown, *self._noted]:
+            raise PolicyError(tuple(sorted(found, key=lambda problem: problem.line)))
 
     def stop(self, path: Path, message: str, line: int | None = None) -> PolicyError:
         """Return the error to raise where reading cannot go on: this problem and all before it."""
         self.add(path, message, line)
-        return PolicyError(tuple(self._noted))
+        return PolicyError((*self._unknown, *self._noted))
 
     def _reach(self, path: Path) -> tuple[Node, int]:
         """Return the last node there is on the way to `path`, and its line."""
