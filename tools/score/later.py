@@ -10,9 +10,8 @@ follows from `AT`.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,14 +25,13 @@ from benchmarks.sweep.corpora import Entry, Prompt, identities, manifest, read
 from benchmarks.sweep.meta import seen_sources
 from benchmarks.sweep.policies import enforced
 from benchmarks.sweep.scoring import Fits, read_fits, score_with
-from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.caller import NEWEST
 from querybudget.coverage.evidence import look, newer
 from querybudget.coverage.observation import Chunk
 from querybudget.coverage.stream import Newest, Stream
 from tools.score.evaluation import HONEST, TAILS
 from tools.score.model import balanced
-from tools.score.streams import CELLS_PER_BIT
+from tools.score.streams import CELLS_PER_BIT, observed
 
 AT = (32, 40, 48, 56, 64, 72, 80, 96, 112, 128)
 """Chunks of new ground at which callers are looked at again."""
@@ -89,7 +87,10 @@ def accounts_of(entry: Entry, fits: Fits) -> Floats:
     """Return the evidence of a corpus's accounts at each look."""
     analyzer = FittedAnalyzer(enforced("preset:distillation"))
     score_with(fits.of(entry.sources or {entry.name}))
-    rows = [evidence_of(list(_chunks(analyzer, prompts))) for prompts in _cut(entry)]
+    rows = [
+        evidence_of([seen.said for seen in observed(analyzer, f"{number}", prompts)])
+        for number, prompts in enumerate(_cut(entry))
+    ]
     return np.array(rows).reshape(-1, len(AT))
 
 
@@ -101,14 +102,6 @@ def _cut(entry: Entry) -> list[Sequence[Prompt]]:
         if len(part := one.prompts[begin : begin + LONGEST]) >= AT[0]
     ]
     return random.Random(entry.name).sample(cut, min(len(cut), MOST))
-
-
-def _chunks(analyzer: FittedAnalyzer, prompts: Sequence[Prompt]) -> Iterator[Sequence[Chunk]]:
-    account = f"{id(prompts)}"
-    with asyncio.Runner() as runner:
-        for prompt in prompts:
-            call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, prompt.text),))
-            yield runner.run(analyzer.analyze(call, account)).said
 
 
 def _write(rows: Sequence[Sequence[float]]) -> None:

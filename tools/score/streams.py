@@ -27,6 +27,7 @@ from querybudget.coverage.stream import Stream
 from querybudget.embedding import analyzer, recogniser, selection
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
+from querybudget.limiter.analysis import PromptAnalyzer
 
 GRID = np.array([look for look in LOOKS if look <= LAST_CURVE])
 """Looks that are fitted on."""
@@ -176,7 +177,7 @@ def _followed(
     looks, parts = _Looks.none(len(GRID), dimensions), _Looks.none(MOST_PARTS, dimensions)
     stream, total, entered = Stream(), np.zeros(dimensions), set[int]()
     part, of_part, number = Stream(), np.zeros(dimensions), 0
-    for call, seen in enumerate(_observed(reader, caller, prompts), 1):
+    for call, seen in enumerate(observed(reader, caller, prompts), 1):
         new, added = [], np.zeros(dimensions)
         for chunk in seen.said:
             pair = chunk.cell // CELLS_PER_BIT
@@ -201,9 +202,10 @@ def _followed(
     return looks, parts
 
 
-def _observed(
-    reader: analyzer.EmbeddingAnalyzer, caller: str, prompts: Sequence[Prompt]
+def observed(
+    reader: PromptAnalyzer, caller: str, prompts: Sequence[Prompt]
 ) -> Iterator[Observation]:
+    """Yield what each prompt shows, sent as a call of a caller."""
     with asyncio.Runner() as runner:
         for prompt in prompts:
             call = Call(Dialect.OPENAI, "chat", segments=(Segment(Channel.SAID, prompt.text),))

@@ -180,21 +180,25 @@ def _now() -> int:
 
 
 def _row(view: AccountView, now: int) -> tuple[str, ...]:
-    from querybudget.console.phrases import STAGES, ago, percent, short  # noqa: PLC0415
+    from querybudget.console.phrases import ago, percent, short  # noqa: PLC0415
 
     used = max(view.budgets, key=lambda one: one.used / max(1, one.limit), default=None)
     most = f"{used.budget} {percent(used.used * 1_000_000 // max(1, used.limit))}" if used else ""
     changed = " *" if view.overrides else ""
     score = f"{view.score / 1e6:.2f}" if view.calls else "-"
-    stage = STAGES.get(view.stage, view.stage) + " (shadow)" * view.stage_in_shadow
     name = short(view.account) + changed
     calls = str(view.calls) if view.calls else "-"
-    return (name, view.kind, view.tier, score, calls, ago(view.seen, now), most, stage)
+    return (name, view.kind, view.tier, score, calls, ago(view.seen, now), most, _stage(view))
+
+
+def _stage(view: AccountView) -> str:
+    from querybudget.console.phrases import STAGES  # noqa: PLC0415
+
+    return STAGES.get(view.stage, view.stage) + " (shadow)" * view.stage_in_shadow
 
 
 def _details(view: AccountView) -> list[str]:
     from querybudget.console.phrases import (  # noqa: PLC0415
-        STAGES,
         ago,
         override_words,
         percent,
@@ -216,9 +220,8 @@ def _details(view: AccountView) -> list[str]:
         + (f", unused again in {wait(_whole(one.reset))}" if one.reset else "")
         for one in view.budgets
     ]
-    if STAGES.get(view.stage):
-        shadow = " (shadow)" * view.stage_in_shadow
-        lines.append(f"  {STAGES[view.stage]}{shadow}, by its last calls")
+    if stage := _stage(view):
+        lines.append(f"  {stage}, by its last calls")
     if view.calls:
         words = score_words(view.score)
         lines.append(f"  score {view.score / 1e6:.2f} after {view.calls} calls: {words}")
