@@ -83,7 +83,7 @@ def test_check_says_what_is_opaque_judged_and_adapted(
     assert lines[1:7] == [
         "a  9 buckets in any day, each template, shadow: refuses no call",
         "the price of a call rises above 50 % strain, up to 10 times (exponential)",
-        "calls are slowed from 70 % by up to 5 seconds",
+        "calls are slowed from 65 % by up to 5 seconds",
         "only the sweep score counts: nothing is spent",
         (
             "b  9 requests in any day, each identity, for calls that hold what cannot be read,"

@@ -95,7 +95,7 @@ def test_the_stages_start_at_their_thresholds() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES)
     found = [
         response.stage(strain, Stage.NONE)
-        for strain in (0, 699_999, 700_000, 849_999, 850_000, 999_999, MICRO, 2 * MICRO)
+        for strain in (0, 649_999, 650_000, 849_999, 850_000, 999_999, MICRO, 2 * MICRO)
     ]
     none, slow, degrade, refuse = Stage
     assert found == [none, none, slow, slow, degrade, degrade, refuse, refuse]
@@ -138,8 +138,8 @@ def test_strain_that_drifts_within_the_hysteresis_of_a_stage_changes_it_at_most_
 
 def test_a_stage_ends_when_strain_is_clearly_below_its_threshold() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES)
-    assert response.stage(600_000, Stage.SLOW) is Stage.SLOW
-    assert response.stage(599_999, Stage.SLOW) is Stage.NONE
+    assert response.stage(550_000, Stage.SLOW) is Stage.SLOW
+    assert response.stage(549_999, Stage.SLOW) is Stage.NONE
     assert response.stage(750_000, Stage.REFUSE) is Stage.DEGRADE
 
 
@@ -175,7 +175,7 @@ def test_the_delay_grows_with_strain_up_to_the_longest_delay(
 
 def test_the_delay_is_a_quarter_at_the_threshold_and_full_at_full_strain() -> None:
     response = BucketResponse(stages=DEFAULT_STAGES, delay=8 * SECOND)
-    delays = [response.delay_at(strain) for strain in (650_000, 700_000, 850_000, MICRO, 2 * MICRO)]
+    delays = [response.delay_at(strain) for strain in (600_000, 650_000, 825_000, MICRO, 2 * MICRO)]
     assert delays == [2 * SECOND, 2 * SECOND, 5 * SECOND, 8 * SECOND, 8 * SECOND]
 
 

@@ -447,10 +447,10 @@ def test_each_stage_begins_at_its_strain_and_slows_longer_with_more() -> None:
     bench, covered = Bench(), wide(bucket_quota(20, 10_000), REFUSING)
     decisions = [bench.cover(covered, cell) for cell in range(19)]
     found = [decision.stage for decision in decisions]
-    assert found == [Stage.NONE] * 13 + [Stage.SLOW] * 3 + [Stage.DEGRADE] * 3
+    assert found == [Stage.NONE] * 12 + [Stage.SLOW] * 4 + [Stage.DEGRADE] * 3
     delays = [decision.delay for decision in decisions]
     assert delays == sorted(delays)
-    assert delays[13] == REFUSING.delay // 4
+    assert delays[12] == REFUSING.delay // 4
     assert delays[18] < REFUSING.delay
 
 

@@ -63,7 +63,7 @@ def test_a_slope_alone_makes_the_curve_linear() -> None:
 
 def test_the_name_of_a_curve_is_a_price() -> None:
     assert responses()["named"] == BucketResponse(
-        curve=Curve.B4B, stages=((Stage.SLOW, 700_000),), delay=100_000
+        curve=Curve.B4B, stages=((Stage.SLOW, 650_000),), delay=100_000
     )
     assert responses()["b4b"] == BucketResponse(curve=Curve.B4B, cap=50 * MICRO, free=0)
 

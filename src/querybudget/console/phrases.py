@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from querybudget.admin.protocol import PoolUse
 from querybudget.coverage import Reason, Touched
+from querybudget.coverage.response import SUSPECT_SCORE
 from querybudget.overrides import ANY_BUDGET, SWITCHES, Effect, Override
 from querybudget.text import amount, dollars, duration, moment, number, unit_name
 from querybudget.traffic.record import TrafficRecord
@@ -164,7 +165,7 @@ def score_words(score: int) -> str:
     """What a sweep score means."""
     if score >= MICRO:
         return "as suspect as a caller whose bucket budget is spent"
-    if score >= 700_000:  # noqa: PLR2004 - `DEFAULT_STAGES` begin here
+    if score >= SUSPECT_SCORE:
         return "suspect: budgets of buckets slow such callers, unless the policy says otherwise"
     return "above that of most callers" if score >= MICRO // 2 else "an ordinary caller"
 

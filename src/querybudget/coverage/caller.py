@@ -137,7 +137,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     def score(self, now: int) -> int:
         """Return the sweep score in millionths, on the scale of a spent share.
 
-        0 is an ordinary caller; 700_000 is as suspect as having spent 70 % of a bucket budget.
+        0 is an ordinary caller; 650_000 is as suspect as having spent 65 % of a bucket budget.
         """
         return max(0, self.last_score - DECAY * max(0, now - self.scored_at) // DAY)
 

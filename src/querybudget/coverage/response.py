@@ -52,7 +52,7 @@ class Curve(enum.StrEnum):
     nothing for long, then steep (Dubiński et al., "Bucks for Buckets", arXiv 2310.08571)."""
 
 
-DEFAULT_STAGES = ((Stage.SLOW, 700_000), (Stage.DEGRADE, 850_000), (Stage.REFUSE, 1_000_000))
+DEFAULT_STAGES = ((Stage.SLOW, SUSPECT_SCORE), (Stage.DEGRADE, 850_000), (Stage.REFUSE, 1_000_000))
 """Threshold of each stage, unless the policy sets its own."""
 
 

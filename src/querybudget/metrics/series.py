@@ -16,7 +16,7 @@ SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 
 TOKENS = (16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0)
 PRICES = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 SHARES = (0.1, 0.25, 0.5, 0.65, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
-"""Upper bounds of histograms. 0.65 is where a caller is suspect; 0.7 and 0.85 begin stages."""
+"""Upper bounds of histograms. A caller is suspect from 0.65 on; 0.65 and 0.85 begin stages."""
 
 
 class Kind(enum.StrEnum):

@@ -45,7 +45,7 @@ BLOCKS = {
   - name: breadth
     limit: 1 buckets/30 days
     price: {free: 0.5, cap: 10}
-    then: {slow: 0.7, degrade: 0.85, refuse: 1}
+    then: {slow: 0.65, degrade: 0.85, refuse: 1}
     mode: shadow # look at whom it would disturb, and then enforce it
 """,
 }
