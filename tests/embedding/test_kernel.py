@@ -80,6 +80,7 @@ def test_a_text_reads_the_same(embedder: StaticEmbedder, text: str) -> None:
     assert compiled.is_plain(text) == bare.is_plain(text)
     assert compiled.is_readable(text) == bare.is_readable(text)
     assert compiled.share(text) == bare.share(text)
+    assert [*compiled.unknown(text)] == [*bare.unknown(text)]
 
 
 @given(text=TEXTS, key=st.binary(min_size=1, max_size=4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import codecs
 import random
+import re
 from collections.abc import Callable
 from html import escape
 from urllib.parse import quote
@@ -72,6 +73,33 @@ _CAESAR = str.maketrans(
 )
 
 
+_LONG_WORD = re.compile("[A-Za-z]{5,}").sub
+_WORD = re.compile("[a-z']+").sub
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_BESIDE = {
+    letter: row[max(0, at - 1) : at] + row[at + 1 : at + 2]
+    for row in _ROWS
+    for at, letter in enumerate(row)
+}
+_SHORT_FORMS = """
+    you:u are:r your:ur you're:ur please:pls today:2day tomorrow:2moro to:2 too:2 for:4 before:b4
+    great:gr8 because:bc with:w without:w/o people:ppl what:wat the:da that:dat this:dis and:n be:b
+    see:c why:y know:kno about:abt really:rly something:smth message:msg thanks:thx through:thru
+    though:tho want:wanna going:gonna give:gimme write:rite explain:xplain example:eg between:btwn
+    would:wud could:cud should:shud have:hav following:followin make:mk text:txt sentence:sentnce
+    question:q answer:ans how:hw when:wen where:wher here:hr one:1 two:2 some:sum love:luv good:gd
+    from:frm is:iz
+"""
+_SLANG = dict(pair.split(":") for pair in _SHORT_FORMS.split())
+_TOLD = (
+    "hey so my boss asked me this and i have no idea, {} - what would you say to that?",
+    "i was sitting with my sister and we got stuck on it. {} can you help us out a bit?",
+    "ok i tried this myself but i am not sure about mine. {} what do you think?",
+    "my friend sent me this one and i said i would ask you. {} thanks, you are the best",
+    "i keep coming back to this, it bugs me: {} any idea what i should do with it?",
+)
+
+
 def _substitution(seed: str) -> dict[int, int]:
     mixed = list(_LETTERS)
     random.Random(seed).shuffle(mixed)
@@ -119,6 +147,40 @@ def _mistyped(text: str, draw: random.Random) -> str:
             at = draw.randrange(1, len(word) - 2)
             words[place] = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     return " ".join(words)
+
+
+def _slip(kind: str, word: str, draw: random.Random) -> str:
+    """Return a word with one slip of a typist in it, behind its first letter."""
+    at = draw.randrange(1, len(word) - 1)
+    if kind == "swapped":
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    if kind == "dropped":
+        return word[:at] + word[at + 1 :]
+    if kind == "doubled":
+        return word[: at + 1] + word[at:]
+    beside = _BESIDE.get(word[at].lower(), word[at])
+    return word[:at] + draw.choice(beside) + word[at + 1 :]
+
+
+def _slips(kind: str, share: float) -> Callable[[str, random.Random], str]:
+    """Return what makes a slip in a share of the words of five letters or more."""
+
+    def slipped(text: str, draw: random.Random) -> str:
+        return _LONG_WORD(
+            lambda word: _slip(kind, word[0], draw) if draw.random() < share else word[0], text
+        )
+
+    return slipped
+
+
+def _in_slang(text: str) -> str:
+    """Return a text as typed on a phone: short forms, and no capitals."""
+    return _WORD(lambda word: _SLANG.get(word[0], word[0]), text.lower())
+
+
+def _framed_slips(text: str, draw: random.Random) -> str:
+    """Return a text with slips, told by somebody who has been asked it."""
+    return draw.choice(_TOLD).format(_slips("swapped", 0.2)(text, draw))
 
 
 def _every_word_new(text: str, draw: random.Random) -> str:
@@ -170,4 +232,12 @@ WORDINGS = (
     _of("unknown_script", unknown_script),
     _drawn("mistyped", _mistyped),
     _drawn("letters_added", _every_word_new),
+    _drawn("swapped_fifth", _slips("swapped", 0.2)),
+    _drawn("swapped_third", _slips("swapped", 1 / 3)),
+    _drawn("dropped_fifth", _slips("dropped", 0.2)),
+    _drawn("doubled_fifth", _slips("doubled", 0.2)),
+    _drawn("key_beside_fifth", _slips("beside", 0.2)),
+    _of("slang", _in_slang),
+    _drawn("slang_swapped", lambda text, draw: _in_slang(_slips("swapped", 0.2)(text, draw))),
+    _drawn("frame_swapped", _framed_slips),
 )

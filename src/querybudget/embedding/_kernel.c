@@ -487,6 +487,56 @@ static PyObject *lexicon_reads(PyObject *object, PyObject *arguments)
     return PyBool_FromLong(plain);
 }
 
+/* Copy a word of ASCII's letters and digits; return 0 if it is another, or a number. */
+static int copy_latin(const Py_UCS4 *word, Py_ssize_t size, char *into)
+{
+    int letters = 0;
+    for (Py_ssize_t n = 0; n < size; n++) {
+        if (word[n] >= 'a' && word[n] <= 'z')
+            letters = 1;
+        else if (word[n] < '0' || word[n] > '9')
+            return 0;
+        into[n] = (char)word[n];
+    }
+    return letters;
+}
+
+/* Reader.unknown, of lower case, with those again that stand there twice */
+static PyObject *lexicon_unknown(PyObject *object, PyObject *of)
+{
+    enum { SHORTEST = 3, MOST = 14 };
+    Lexicon *self = (Lexicon *)object;
+    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
+    Text text;
+    PyObject *found;
+    if (!take(of, &text))
+        return NULL;
+    found = PyList_New(0);
+    Py_ssize_t letters = 0;
+    Py_UCS4 *word = text.at;  /* words are moved together, without what is no part of them */
+    for (Py_ssize_t n = 0; found && n <= text.size; n++) {
+        Py_UCS4 sign = n < text.size ? text.at[n] : ' ';
+        unsigned kind = sign < PLANE ? classes[sign] : 0;
+        if (kind & SKIPPED)
+            continue;
+        if (!(kind & GAP)) {
+            word[letters++] = sign;
+            continue;
+        }
+        char copy[MOST];
+        if (letters >= SHORTEST && letters <= MOST && copy_latin(word, letters, copy) &&
+            row_of(self, word, letters) == NONE) {
+            PyObject *unknown = PyUnicode_FromStringAndSize(copy, letters);
+            if (!unknown || PyList_Append(found, unknown) < 0)
+                Py_CLEAR(found);
+            Py_XDECREF(unknown);
+        }
+        letters = 0;
+    }
+    PyMem_Free(text.at);
+    return found;
+}
+
 /* -- Borders ----------------------------------------------------------------------------------- */
 
 enum { BORDERS_AROUND = 192, SPLIT = 384, MINIMUM = 120, MAXIMUM = 1000, OF_WORD = 2, CLASS_SHIFT = 29 };
@@ -685,6 +735,7 @@ static PyMethodDef LEXICON_METHODS[] = {
     {"vector", lexicon_vector, METH_VARARGS, NULL},
     {"share", lexicon_share, METH_VARARGS, NULL},
     {"reads", lexicon_reads, METH_VARARGS, NULL},
+    {"unknown", lexicon_unknown, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

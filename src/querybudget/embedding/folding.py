@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from querybudget.embedding import letters, wordplay
+from querybudget.embedding import letters, slang, spelling, wordplay
 from querybudget.embedding.ciphers import Cipher, cipher_of
 from querybudget.embedding.decoding import decoded
 from querybudget.embedding.words import Reader
@@ -55,15 +55,23 @@ class Folder:
             text = letters.seen(text, self._reader.knows)
             text = self._unnumbered(text)
             if self._reader.is_plain(text):
-                return text, True
+                return self._corrected(text, plain=True), True
             text = self._unfolded(text)
             if text == before:
                 break
-        return text, False
+        return self._corrected(text, plain=False), False
 
     def is_language(self, text: str) -> bool:
         """Return whether a folded text is one in some language, so that its words say something."""
         return self._reader.is_language(text)
+
+    def _corrected(self, text: str, *, plain: bool) -> str:
+        """Return a text with its misspelt words and short forms as they are meant."""
+        unknown = self._reader.unknown(text)
+        if not unknown:
+            return text
+        text = slang.spelt_out(text, unknown)
+        return spelling.corrected(text, unknown, self._reader.by_letters, plain=plain)
 
     def _unfolded(self, text: str) -> str:
         """Return what a text says, if it is not surely ordinary text."""
@@ -78,6 +86,9 @@ class Folder:
             text = self._spaced(text)
         if text != before:
             return text
+        text = spelling.with_vowels(text, self._reader.by_consonants)
+        if text != before:
+            return text
         text = letters.unleeted(text, knows)
         if self._reader.is_readable(text):
             return text
@@ -86,8 +97,8 @@ class Folder:
     def _respelt(self, text: str) -> str:
         """Return a text with the known words that it spells in another order or alphabet."""
         if text.isascii():
-            return wordplay.unshuffled(text, self._reader.by_letters)
-        return wordplay.romanised(text, self._reader.by_sound)
+            return wordplay.unshuffled(text, self._reader.by_inner_letters)
+        return wordplay.romanised(text, self._reader.by_sound, self._reader.knows)
 
     def _unnumbered(self, text: str) -> str:
         """Return a text without the numbers of its words, if it has such."""

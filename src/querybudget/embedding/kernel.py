@@ -50,6 +50,10 @@ class Lexicon(Protocol):
         """Return whether a text is plain, or only readable, of its lower case."""
         ...
 
+    def unknown(self, lower: str, /) -> list[str]:
+        """Return the words that `Reader.unknown` returns, of lower case; some more than once."""
+        ...
+
 
 class Kernel(Protocol):
     """The compiled module."""

@@ -40,6 +40,9 @@ _ROMAN = dict(
     )
     for pair in zip(map(ord, foreign), latin, strict=True)
 )
+_ROMAN_W = _ROMAN | {ord("ш"): "v"}
+_LETTER_BY_LETTER = _ROMAN | dict(zip(map(ord, "фцйыяшхφχγ"), "fcjyqwhfhg", strict=True))
+"""Letters as they replace English ones, whatever they sound like."""
 _RUN = 12  # letters of a word that may be several
 _LEAST_WORDS = 12  # of a text whose words are numbered
 _MOST_WORDS = 1.7  # words between two numbers of it, on average
@@ -157,12 +160,19 @@ def unshuffled(text: str, by_letters: Mapping[int, str]) -> str:
     return _LATIN_WORD(plain, text)
 
 
-def romanised(text: str, by_sound: Mapping[int, str]) -> str:
+def romanised(text: str, by_sound: Mapping[int, str], knows: Knows) -> str:
     """Return a text in another alphabet with the known English words that it spells in it."""
 
     def plain(found: re.Match[str]) -> str:
-        word = found[0].lower().translate(_ROMAN)
-        return by_sound.get(hash(word), word)
+        word = found[0].lower()
+        latin = word.translate(_LETTER_BY_LETTER)
+        if knows(latin):
+            return latin
+        for table in _ROMAN, _ROMAN_W:
+            meant = by_sound.get(hash(word.translate(table)))
+            if meant:
+                return meant
+        return latin
 
     return _FOREIGN_WORD(plain, text)
 

@@ -11,9 +11,10 @@ from itertools import compress
 
 import numpy as np
 
-from querybudget.embedding import ciphers, wordplay
+from querybudget.embedding import ciphers, spelling, wordplay
 from querybudget.embedding.kernel import FOLDED, PLAIN, RAW, READABLE, Lexicon
 from querybudget.embedding.letters import BEGINNING, LONGEST_WORD, with_run
+from querybudget.embedding.spelling import LONGEST, SHORTEST
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
 LONG = 4
@@ -57,7 +58,15 @@ DROPPED_SIGNS = "'\u2019"
 """Apostrophes, without which words are read."""
 
 _BARE = dict.fromkeys(map(ord, TRIMMED), " ") | dict.fromkeys(map(ord, DROPPED_SIGNS))
-_TABLES = ("begins", "by_letters", "by_shift", "by_sound", "_followers")
+_TABLES = (
+    "begins",
+    "by_consonants",
+    "by_inner_letters",
+    "by_letters",
+    "by_shift",
+    "by_sound",
+    "_followers",
+)
 
 
 class Reader:
@@ -76,6 +85,8 @@ class Reader:
         self.knows: Callable[[str], bool] = vocabulary.__contains__
         self._vocabulary = vocabulary
         self._lexicon = lexicon
+        # A kernel that was built from an older source has no such function.
+        self._unknown: Callable[[str], list[str]] | None = getattr(lexicon, "unknown", None)
         self.is_prepared = False
 
     def prepare(self) -> None:
@@ -138,8 +149,33 @@ class Reader:
                     longest[start] = size
         return longest
 
+    def unknown(self, text: str) -> Collection[str]:
+        """Return the words of a text that are not known, and may be misspelt, in lower case."""
+        text = text.lower()
+        if self._unknown is not None:
+            return dict.fromkeys(self._unknown(text)).keys()
+        return dict.fromkeys(
+            word
+            for word in text.translate(_BARE).split()
+            if SHORTEST <= len(word) <= LONGEST
+            and word.isascii()
+            and word.isalnum()
+            and not word.isdigit()
+            and not self.knows(word)
+        ).keys()
+
     @functools.cached_property
-    def by_letters(self) -> dict[int, str]:
+    def by_letters(self) -> dict[int, tuple[str, ...]]:
+        """Frequent words by their letters, as `spelling.by_letters` returns them."""
+        return spelling.by_letters(spelling.frequent(self._vocabulary))
+
+    @functools.cached_property
+    def by_consonants(self) -> dict[str, str]:
+        """Frequent words by their consonants, as `spelling.by_consonants` returns them."""
+        return spelling.by_consonants(spelling.frequent(self._vocabulary))
+
+    @functools.cached_property
+    def by_inner_letters(self) -> dict[int, str]:
         """Words of the vocabulary by what `wordplay.shuffled` leaves of them."""
         return wordplay.words_by(wordplay.shuffled, self._vocabulary)
 

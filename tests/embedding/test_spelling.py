@@ -1,0 +1,100 @@
+"""Misspelt words, short forms and words without vowels are read as what they stand for."""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+
+import pytest
+
+from querybudget.embedding.folding import Folder
+from querybudget.embedding.static import StaticEmbedder
+from querybudget.embedding.words import Reader
+
+TASK = "Explain how winter storms form over the northern ocean and why sailors fear them most."
+
+
+@pytest.fixture(scope="module")
+def folder() -> Folder:
+    return Folder(Reader(StaticEmbedder.load().vocabulary))
+
+
+def words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "plain"),
+    [
+        ("How do wniter storms rpess the sailors?", "how do winter storms press the sailors"),
+        ("Draw a wniter sorm and a sotrm.", "draw a winter sorm and a storm"),
+        ("Please expalin the tides.", "please explain the tides"),
+        ("Tell me waht the tides are.", "tell me what the tides are"),
+    ],
+    ids=["two words", "two words and another", "a word of orders", "a short word of questions"],
+)
+def test_letters_that_slipped_are_put_back(folder: Folder, hidden: str, plain: str) -> None:
+    assert words(folder.fold(hidden)) == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Governor Palin spoke to the voters in the hall this morning.",
+        "She drinks potions and sings in the old garden by the river.",
+        "thx for the map of the old town, it was a great help to all of us",
+        "Is U.S. law the same for us, or does each state have its own rules?",
+        "The formulas x, y, b and c are defined in the second chapter.",
+    ],
+    ids=["a name", "a rare word", "one short form", "an abbreviation", "letters"],
+)
+def test_one_word_that_may_be_right_stays(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text
+
+
+def test_what_is_typed_as_on_a_phone_is_read_as_words(folder: Folder) -> None:
+    hidden = "pls tell me wat u know abt da old house n y ppl like it"
+    plain = "please tell me what you know about the old house and why people like it"
+    assert words(folder.fold(hidden)) == plain
+
+
+def _share(found: str, said: str) -> float:
+    """Return the share of words that are found where they were said."""
+    pairs = [*zip(words(found).split(), words(said).split(), strict=True)]
+    return sum(one == other for one, other in pairs) / len(pairs)
+
+
+def test_words_whose_letters_are_all_shuffled_are_read(folder: Folder) -> None:
+    rng = random.Random(4)
+
+    def shuffled(word: re.Match[str]) -> str:
+        return "".join(rng.sample(word[0], len(word[0])))
+
+    hidden = re.sub("[a-z]{3,}", shuffled, TASK.lower())
+    assert _share(folder.fold(hidden), TASK) > 0.7
+
+
+def test_english_without_vowels_has_most_of_its_words_again(folder: Folder) -> None:
+    said = "Write how the winter storms break ships, then describe the last of them by name."
+    assert _share(folder.fold(re.sub("[aeiouAEIOU]", "", said)), said) > 0.6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Không thể xác minh xác thực tổ chức.",
+        "strč prst skrz krk, vlk zmrzl, smrž pln skvrn",
+        "5x(x - 3) + 25x(x(x + 2)) = 5x(x((x - 1)x))",
+        "HTTP TLS DNS TCP XML JSON PNG BMP GPT",
+    ],
+    ids=["Vietnamese", "Czech", "a formula", "initials"],
+)
+def test_what_has_few_vowels_of_its_own_stays(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text
+
+
+def test_english_in_cyrillic_letters_has_its_short_words_too(folder: Folder) -> None:
+    letters = str.maketrans(string.ascii_lowercase, "абцдефгхийклмнопярстувшхыз")
+    said = "Write why winter is what you like, for which of few words we would know."
+    assert _share(folder.fold(said.lower().translate(letters)), said) > 0.9
