@@ -557,7 +557,7 @@ STRONG = tuple(Reason(view, 500_000) for view in ("manner", "wording", "directio
     subject=st.sampled_from((0, MICRO)),
     network=st.sampled_from((0, 649_999, 650_000, MICRO)),
 )
-def test_the_score_of_a_pool_refuses_nobody_without_another_kind_of_evidence(
+def test_the_score_of_a_pool_refuses_nobody_unless_the_pool_of_another_budget_agrees(
     tails: list[int], own: int, reasons: tuple[Reason, ...], subject: int, network: int
 ) -> None:
     bench, response = Bench(), BucketResponse(stages=DEFAULT_STAGES)
@@ -572,10 +572,10 @@ def test_the_score_of_a_pool_refuses_nobody_without_another_kind_of_evidence(
     decision = bench.ask(
         seen(1),
         wide(template, response, partition="p"),
-        wide(template, response, partition="subject"),  # of the same members: no other kind
-        wide(other, BucketResponse(), partition="network"),
+        wide(template, response, partition="subject"),  # of the same members: no other kind,
+        wide(other, BucketResponse(), partition="network"),  # and neither is the member's own score
     )
-    agrees = (own >= 650_000 and len(reasons) > 1) or network >= 650_000
+    agrees = network >= 650_000
     assert decision.stage is (Stage.REFUSE if agrees else Stage.DEGRADE)
 
 

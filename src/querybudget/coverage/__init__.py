@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from querybudget.coverage.population import SURE_SCORE as SURE_SCORE
     from querybudget.coverage.population import TWO_KINDS_SCORE as TWO_KINDS_SCORE
     from querybudget.coverage.population import touched as touched
+    from querybudget.coverage.population import touched_together as touched_together
     from querybudget.coverage.reason import Reason as Reason
     from querybudget.coverage.reason import Touched as Touched
     from querybudget.coverage.response import DEFAULT_STAGES as DEFAULT_STAGES
@@ -35,7 +36,7 @@ _MODULES = {
     "caller": "CallerProfile",
     "group": "Group GroupChange",
     "observation": "Chunk KnownGround Observation",
-    "population": "SURE_SCORE TWO_KINDS_SCORE touched",
+    "population": "SURE_SCORE TWO_KINDS_SCORE touched touched_together",
     "reason": "Reason Touched",
     "response": "DEFAULT_STAGES BucketResponse Curve Stage Suspects",
 }

@@ -35,6 +35,10 @@ ALL_TAILS: Final = (*POOL_TAILS, *LATER_TAILS.values())
 FEWEST = 5
 """Members that have to be beyond a tail before a pool has a score."""
 
+AS_A_WHOLE = 2
+"""Tails by which a pool is judged as a whole. In the finer ones a small share of its members is much,
+and the others may be innocent: of them only the population test speaks, which touches nobody else."""
+
 DAY = 24 * 3_600 * 1_000_000
 LIFETIME = 30 * DAY
 """µs after which all counts are halved."""
@@ -176,11 +180,16 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{len(TAIL_SHARES)}{FORM}"):
         self.reasons = (Reason("members", self.last_score),)
 
     def _found(self) -> int:
-        """Return the score that the members' looks give."""
-        share = 0.0
-        for look in range(len(POOL_LOOKS)):
-            members, beyond = tail_counts(self.looks, look)
-            for count, suspect in zip(beyond, POOL_SHARE, strict=True):
+        """Return the score that the members' looks give.
+
+        Members at a look are those at any look so far: where those who ask much are of one
+        application, they say nothing of those who have not come as far.
+        """
+        share, members = 0.0, 0
+        for look in range(len(ALL_TAILS)):
+            reached, beyond = tail_counts(self.looks, look)
+            members = max(members, reached)
+            for count, suspect in zip(beyond, POOL_SHARE[:AS_A_WHOLE], strict=False):
                 if count >= FEWEST:
                     share = max(share, lower_bound(count, members) / suspect)
         return min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))

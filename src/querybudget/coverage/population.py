@@ -18,7 +18,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from querybudget.coverage.fitted import POOL_SHARE, TAIL_SHARES
-from querybudget.coverage.group import FEWEST, Group, lower_bound, tail_counts, upper_bound
+from querybudget.coverage.group import (
+    ALL_TAILS,
+    AS_A_WHOLE,
+    FEWEST,
+    Group,
+    lower_bound,
+    tail_counts,
+    upper_bound,
+)
 from querybudget.coverage.reason import Touched
 from querybudget.coverage.response import SUSPECT_SCORE, Suspects
 from querybudget.units import MICRO
@@ -84,6 +92,26 @@ def beyond_honest(group: Group, look: int) -> list[bool]:
         count >= FEWEST and lower_bound(count, members) >= share
         for count, share in zip(beyond, POOL_SHARE, strict=True)
     ]
+
+
+def touched_together(group: Group, tails: Sequence[int], now: int) -> Touched:
+    """Return whether a member is suspect because its group is as a whole.
+
+    It is not once two looks in turn have found it in no tail.
+
+    Args:
+        group: The group.
+        tails: `CallerProfile.tails` of the member.
+        now: µs.
+    """
+    latest = [tail for tail in reversed(tails) if tail >= 0][:TOGETHER]
+    ordinary = len(latest) == TOGETHER and not any(latest)
+    if ordinary or group.score(now) < SUSPECT_SCORE:
+        return UNTOUCHED
+    counts = (tail_counts(group.looks, look) for look in range(len(ALL_TAILS)))
+    members, beyond = max(counts, key=lambda one: one[1][AS_A_WHOLE - 1])
+    expected = -int(-members * TAIL_SHARES[AS_A_WHOLE - 1] // 1)
+    return Touched(SUSPECT_SCORE, expected, beyond[AS_A_WHOLE - 1])
 
 
 def touched(

@@ -64,11 +64,13 @@ class Suspects(msgspec.Struct, frozen=True):
         refuse: Share at which it may be refused, if another kind of evidence agrees.
         alike: Whether members have a template in common. Then they may all be users of one
             honest application, and lie in a tail together.
+        together: Whether all members are suspect too while the group's own score says so.
     """
 
     slow: int = 100_000
     refuse: int = 10_000
     alike: bool = False
+    together: bool = False
 
 
 class BucketResponse(msgspec.Struct, frozen=True, dict=True):

@@ -23,12 +23,18 @@ import msgspec
 from querybudget import coverage as profiles  # it loads their classes when they are first used
 from querybudget.coverage import Reason, Stage
 from querybudget.ledger.bucket_line import BucketLine, share_of, window_of
-from querybudget.ledger.suspects import another_kind, suspects_line, touched_by
+from querybudget.ledger.suspects import (
+    another_pool,
+    established_by,
+    is_cleared,
+    suspects_line,
+    touched_by,
+)
 from querybudget.ledger.types import Account, Charge, Decision, Line
 from querybudget.units import NO_TIME, ORDINARY_PRICE, Micros, Millionths, Unit
 
 if TYPE_CHECKING:
-    from querybudget.coverage import Calibration, CallerProfile, Group, GroupChange, KnownGround
+    from querybudget.coverage import CallerProfile, Group, GroupChange, KnownGround
 
 _BUCKETS = Unit.BUCKETS
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
@@ -132,7 +138,7 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
             account = accounts[line.partition]
             one = _bucket_line(line, account, novelty, known, shift, now)
             if one.score and known is None:
-                one = _of_member(one, accounts, charge, shift, now)
+                one = _of_member(one, accounts, charge, now)
             bucket_lines.append(one)
     price = shadow_price = ORDINARY_PRICE
     stage = shadow_stage = _NONE
@@ -192,7 +198,7 @@ def update_profile(
         if bucket_line is not None and _keeps_stage(bucket_line, partition, own=own):
             _keep_stage(profile.stages, bucket_line)
     if type(profile) is profiles.CallerProfile and charge.observation is not None:
-        established = _established(account, charge, now)
+        established = established_by(account, charge, now)
         if established is not None and coverage.touches:
             established = None  # of ten who are touched nine sweep: they say nothing of honest ones
         change = profile.observe(charge.observation, now, established, verified=charge.verified)
@@ -234,40 +240,25 @@ def _bucket_line(
 
 
 def _of_member(
-    found: BucketLine, accounts: Mapping[str, Account], charge: Charge, shift: int, now: int
+    found: BucketLine, accounts: Mapping[str, Account], charge: Charge, now: int
 ) -> BucketLine:
     """Return a line as it is for one member of a pool.
 
     What the others do is one kind of evidence, and refuses nobody alone: a member is degraded at
-    most until another kind agrees.
+    most until the pool of another budget agrees. Its own score is no other kind: where all use one
+    application, each is as suspect as the others.
     """
     line, response = found.line, found.line.response
-    if _is_cleared(line, accounts, charge, now):
+    if is_cleared(line, accounts, charge, now):
         return _cleared(found)
     if found.stage is not _REFUSE or response is None:
         return found
     if found.amount and response.stage(found.spent, found.before) is _REFUSE:
         return found  # what the pool has spent counts for everybody
     pool = type(accounts[line.partition].profile) is profiles.Group
-    if not pool or another_kind(line, accounts, charge, shift, now):
+    if not pool or another_pool(line, accounts, charge, now):
         return found
     return msgspec.structs.replace(found, stage=response.milder(_REFUSE))
-
-
-def _is_cleared(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> bool:
-    """Return whether a line's score is a pool's, and the caller's own past speaks against it.
-
-    Otherwise whoever copies the system prompt of a popular client could have its users held.
-    """
-    key = charge.profiled[0] if charge.profiled else line.partition
-    if key == line.partition:
-        return False
-    established, own = _established(accounts[key], charge, now), accounts[key].profile
-    return (
-        established is not None
-        and type(own) is profiles.CallerProfile
-        and own.cleared(established.calls, now)
-    )
 
 
 def _cleared(found: BucketLine) -> BucketLine:
@@ -299,14 +290,6 @@ def _shift(accounts: Mapping[str, Account], charge: Charge) -> int:
     if calibration is None:
         return 0
     return _group(accounts[calibration.partition]).shift(calibration)
-
-
-def _established(account: Account, charge: Charge, now: int) -> Calibration | None:
-    """Return the calibration that a caller counts for, if it is verified and old enough."""
-    calibration = charge.calibration
-    if calibration is None or not charge.verified or now - account.since < calibration.age:
-        return None
-    return calibration
 
 
 def _keeps_stage(bucket_line: BucketLine, partition: str, *, own: bool) -> bool:

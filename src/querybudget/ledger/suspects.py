@@ -1,10 +1,11 @@
 """Budgets that only suspects spend: which members of a group a call's population tests touch.
 
 Nobody is refused on one kind of evidence. The population test of one group is one kind, and so is
-the score of one. Another is the caller's own score, if it is suspect without its strongest view
-too; or the score of another group, such as the pool of its template, organisation or network. Pools
-of one budget are no two kinds: those of a system prompt's words and of its subject are of the same
-members.
+the score of one. Another is the score of another group, such as the pool of its template,
+organisation or network. Pools of one budget are no two kinds: those of a system prompt's words and
+of its subject are of the same members. For the test, another kind is also the caller's own score,
+if it is suspect without its strongest view too. For a group's score it is none: where the members
+use one application, the group is suspect because each of them is.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from querybudget.ledger.types import Account, Charge, Line
 from querybudget.units import MICRO, Unit
 
 if TYPE_CHECKING:
-    from querybudget.coverage import Group
+    from querybudget.coverage import Calibration, Group
 
 UNTOUCHED = Touched()
 
@@ -51,6 +52,8 @@ def touched_by(
     if type(group) is not profiles.Group or type(own) is not profiles.CallerProfile:
         return UNTOUCHED
     found = profiles.touched(group, own.tails, response.suspects, *_learnt(accounts, charge))
+    if response.suspects.together and not (found.score or is_cleared(line, accounts, charge, now)):
+        return profiles.touched_together(group, own.tails, now)
     if found.score >= profiles.SURE_SCORE and another_kind(line, accounts, charge, shift, now):
         return msgspec.structs.replace(found, score=profiles.TWO_KINDS_SCORE)
     return found
@@ -96,7 +99,7 @@ def _learnt(accounts: Mapping[str, Account], charge: Charge) -> tuple[Group | No
 def another_kind(
     line: Line, accounts: Mapping[str, Account], charge: Charge, shift: int, now: int
 ) -> bool:
-    """Return whether another kind of evidence than a line's group agrees that a caller sweeps.
+    """Return whether another kind of evidence than a population test agrees that a caller sweeps.
 
     Args:
         line: Of buckets, of a group.
@@ -108,6 +111,18 @@ def another_kind(
     own = accounts[charge.profiled[0]].profile if charge.profiled else None
     if type(own) is profiles.CallerProfile and own.corroborated(now, shift):
         return True
+    return another_pool(line, accounts, charge, now)
+
+
+def another_pool(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> bool:
+    """Return whether the pool of another budget than a line's is suspect as a whole.
+
+    Args:
+        line: Of buckets, of a group.
+        accounts: As for `touched_by`.
+        charge: The call's.
+        now: µs.
+    """
     others = {
         other.partition
         for other in charge.lines
@@ -117,3 +132,29 @@ def another_kind(
         type(profile) is profiles.Group and profile.score(now) >= SUSPECT_SCORE
         for profile in (accounts[partition].profile for partition in others)
     )
+
+
+def is_cleared(
+    line: Line, accounts: Mapping[str, Account], charge: Charge, now: int
+) -> bool:
+    """Return whether a line's score is a pool's, and the caller's own past speaks against it.
+
+    Otherwise whoever copies the system prompt of a popular client could have its users held.
+    """
+    key = charge.profiled[0] if charge.profiled else line.partition
+    if key == line.partition:
+        return False
+    established, own = established_by(accounts[key], charge, now), accounts[key].profile
+    return (
+        established is not None
+        and type(own) is profiles.CallerProfile
+        and own.cleared(established.calls, now)
+    )
+
+
+def established_by(account: Account, charge: Charge, now: int) -> Calibration | None:
+    """Return the calibration that a caller counts for, if it is verified and old enough."""
+    calibration = charge.calibration
+    if calibration is None or not charge.verified or now - account.since < calibration.age:
+        return None
+    return calibration

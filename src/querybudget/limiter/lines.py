@@ -194,13 +194,15 @@ def _by_members(response: BucketResponse) -> BucketResponse:
 
 @lru_cache(CACHED)
 def _mildly(response: BucketResponse) -> BucketResponse:
-    """Return how callers are judged whose templates have one subject: singly, and never refused.
+    """Return how callers are judged whose templates have one subject: never refused.
 
-    To have a subject in common is weaker evidence than to have the words in common. Judged as a
-    whole, honest applications about one subject slowed each other.
+    To have a subject in common is weaker evidence than to have the words in common. Those whom the
+    population test touches are suspect, and all are slowed while half of the pool is far up.
     """
     milder = tuple(one for one in response.stages if one[0] is not Stage.REFUSE)
-    return replace(_alike(_by_members(response)), stages=milder)
+    tested = _alike(_by_members(response))
+    suspects = replace(tested.suspects or Suspects(), together=True)
+    return replace(tested, stages=milder, suspects=suspects)
 
 
 @lru_cache(CACHED)

@@ -130,7 +130,8 @@ def _pairs(
     strength = displacement.weight(members) if members else 0.0
     for one, other in displacement.replacements(members):
         yield (one, other), Kind.DISPLACEMENT, strength
-        if popular is not None:
+        # Users of one application meet on its ground anyway.
+        if popular is not None and not set(members[one].templates) & set(members[other].templates):
             weight = territory.taken_up(members[one], members[other], popular)
             yield (one, other), Kind.GROUND, weight
 

@@ -127,7 +127,7 @@ class Oracle:
                 stage = max(others, default=Stage.NONE)
         spent = (line.quota.limit - left) * MICRO // line.quota.limit
         by_score = not amount or response.stage(spent, before) is not Stage.REFUSE
-        member = isinstance(profile, Group) and not self._another_kind(charge, line, now)
+        member = isinstance(profile, Group) and not self._another_pool(charge, line, now)
         if stage is Stage.REFUSE and member and by_score and score:
             # A group's score alone refuses no member.
             stage = max(
@@ -169,6 +169,10 @@ class Oracle:
         own = self.profile(charge, charge.profiled[0])
         if isinstance(own, CallerProfile) and own.corroborated(now, self._shift(charge)):
             return True
+        return self._another_pool(charge, line, now)
+
+    def _another_pool(self, charge: Charge, line: Line, now: int) -> bool:
+        """Return whether a group that another budget has is suspect as a whole."""
         others = {
             other.partition
             for other in charge.lines
