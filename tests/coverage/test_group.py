@@ -56,6 +56,24 @@ def test_a_few_suspects_among_many_do_not_make_a_group_suspect() -> None:
     assert pool(200, 20).score(NOW) < SUSPECT_SCORE
 
 
+def test_members_in_the_finest_tails_do_not_make_the_others_suspect() -> None:
+    """Two in ten are far up: most likely users of one application among those of others."""
+    group = Group()
+    for number in range(100):
+        group.add(GroupChange(first=True, look=3, tail=4 * (number < 20)), NOW)
+    assert group.score(NOW) < SUSPECT_SCORE
+
+
+@pytest.mark.parametrize(("others", "suspect"), [(0, True), (10, True), (60, False)])
+def test_those_who_ask_most_say_nothing_of_members_who_have_not_come_as_far(
+    others: int, *, suspect: bool
+) -> None:
+    group, later = pool(others, 0), len(POOL_LOOKS) + 1
+    for _ in range(30):
+        group.add(GroupChange(first=True, look=later, tail=2), NOW)
+    assert (group.score(NOW) >= SUSPECT_SCORE) == suspect
+
+
 def test_fewer_members_than_five_prove_nothing() -> None:
     assert pool(FEWEST - 1, FEWEST - 1).score(NOW) == 0
 

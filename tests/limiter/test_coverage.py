@@ -308,6 +308,7 @@ async def test_callers_whose_templates_are_about_the_same_are_judged_by_their_me
     assert subject.response is not None
     assert subject.response.suspects is not None
     assert subject.response.suspects.alike
+    assert subject.response.suspects.together
     assert Stage.REFUSE not in dict(subject.response.stages)
 
 

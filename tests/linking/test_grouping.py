@@ -101,6 +101,23 @@ def test_accounts_that_share_out_the_ground_under_one_template_are_linked() -> N
 # -- Guards --------------------------------------------------------------------------------------
 
 
+def test_users_of_an_unusual_application_who_are_slowed_are_not_linked() -> None:
+    """They meet on its ground, and one of many who stop is soon followed by somebody."""
+    world, own = World(newcomers=20), list(range(SOLD + 500, SOLD + 560))
+    for number in range(12):
+        seen = NOW - (12 - number) * DAY // 4
+        followed = DAY // 4 - 10 if number == 7 else DAY // 2 + 60
+        world.honest(
+            template=RARE,
+            cells=world.draw.sample(own, 40),
+            tail=1,
+            began=seen - followed,
+            slowed=seen - 20,
+            seen=seen,
+        )
+    assert world.links() == []
+
+
 def honest_alone() -> World:
     return World(established=1_000, newcomers=1_000)
 

@@ -2,9 +2,9 @@
 
 A pool is judged by how many of its members are suspect against how many honest members would be,
 never by the average of their calls: any large group is broad, and one member proves nothing about
-the others. A member counts at each of the first few looks (`POOL_LOOKS`) by how far up among honest
-callers its evidence lies then. What a member adds does not depend on the other members, and it adds
-something only about once in a look, so many clients can update one group.
+the others. A member counts at each of its looks (`POOL_LOOKS`, `LATER_LOOKS`) by how far up among
+honest callers its evidence lies then. What a member adds does not depend on the other members, and
+it adds something only about once in a look, so many clients can update one group.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from querybudget.coverage.response import SUSPECT_SCORE, Stage
 from querybudget.coverage.stream import FORM
 
 POOL_LOOKS: Final = LOOKS[: len(POOL_TAILS)]
-"""First looks, at which members count and pools are judged as a whole."""
+"""First looks, at which members count."""
 
 LATER_LOOKS: Final = tuple(LATER_TAILS)
-"""Chunks of all that a member has said at which it counts again, for the population test alone."""
+"""Chunks of all that a member has said at which it counts again."""
 
 ALL_TAILS: Final = (*POOL_TAILS, *LATER_TAILS.values())
 """For each look, the first ones before the later ones: bounds of the tails of honest callers."""
@@ -36,8 +36,8 @@ FEWEST = 5
 """Members that have to be beyond a tail before a pool has a score."""
 
 AS_A_WHOLE = 2
-"""Tails by which a pool is judged as a whole. In the finer ones a small share of its members is much,
-and the others may be innocent: of them only the population test speaks, which touches nobody else."""
+"""Tails by which a pool is judged as a whole. In the finer ones a small share of its members is
+much, and the others may be innocent: there only the population test judges, member by member."""
 
 DAY = 24 * 3_600 * 1_000_000
 LIFETIME = 30 * DAY

@@ -134,9 +134,7 @@ def another_pool(line: Line, accounts: Mapping[str, Account], charge: Charge, no
     )
 
 
-def is_cleared(
-    line: Line, accounts: Mapping[str, Account], charge: Charge, now: int
-) -> bool:
+def is_cleared(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> bool:
     """Return whether a line's score is a pool's, and the caller's own past speaks against it.
 
     Otherwise whoever copies the system prompt of a popular client could have its users held.
