@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.adapters.base import Channel, Segment
-from querybudget.adapters.part_shapes import LONGEST_SHAPE, MOST_SHAPES, Shapes
+from querybudget.adapters.part_shapes import Shapes
+from querybudget.adapters.request import LONGEST_KNOWN, MOST_KNOWN
 from querybudget.adapters.segments import texts_of
 
 LABELS = ("type", "role", "id", "call_id", "status", "index")
@@ -49,12 +50,12 @@ def test_the_output_of_a_tool_is_fed_whoever_is_said_to_say_it() -> None:
 
 def test_shapes_that_strangers_make_up_take_bounded_memory() -> None:
     shapes = Shapes()
-    for number in range(3 * MOST_SHAPES):
+    for number in range(3 * MOST_KNOWN):
         assert shapes[f"k{number}", "text"].text is None
-    assert len(shapes) <= MOST_SHAPES
+    assert len(shapes) <= MOST_KNOWN
 
 
 def test_a_shape_of_long_names_is_not_kept() -> None:
     shapes = Shapes()
-    assert shapes["k" * LONGEST_SHAPE, "text"].members[1][0] == "text"
+    assert shapes["k" * LONGEST_KNOWN, "text"].members[1][0] == "text"
     assert not shapes

@@ -17,7 +17,7 @@ from querybudget.adapters.base import UNREADABLE, Adapter, Call, Channel, Opaque
 from querybudget.adapters.readers import READERS
 from querybudget.adapters.reading import MAX_VALUES, read_call
 from querybudget.adapters.segment_names import SETTINGS
-from querybudget.adapters.segments import MOST_OPAQUE
+from querybudget.adapters.segment_reader import MOST_OPAQUE
 from querybudget.policy.routes import GenericRoute
 from tests.adapters.bodies_of_dialects import BODIES, PNG
 

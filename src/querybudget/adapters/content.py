@@ -66,6 +66,7 @@ URIS = ("data:", "DATA:")
 PICTURES = URIS + _MAGIC
 """How a text begins that may be a picture or a PDF: a URI, or JPEG, PNG, GIF, WebP, PDF."""
 _NUMBERS, _HOLDERS = frozenset({bool, float, int}), frozenset({list, dict})
+_TEXTUAL = _HOLDERS | {str}
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -152,12 +153,15 @@ def measure(content: Json) -> tuple[int, int]:
             found = measure_text(value)
         elif isinstance(value, dict):
             text = value.get("text")
-            if type(text) is str and value.keys() <= _PLAIN_PART:  # the usual part
+            if type(text) is str and value.keys() <= _PLAIN_PART:
+                if not text.startswith(URIS):  # the usual part
+                    size += len(text) if text.isascii() else len(text.encode())
+                    continue
                 found = measure_text(text)
             else:
                 found = _measure_part(value, pending)
         elif isinstance(value, list):
-            if {*map(type, value)} != {str}:
+            if not value or type(value[0]) is not str or {*map(type, value)} != {str}:
                 pending += value
                 continue
             found = _measure_texts(value, URIS, measure_text)
@@ -212,9 +216,9 @@ def _measure_part(part: dict[str, Json], pending: list[Json]) -> tuple[int, int]
     if kind in _IMAGES or (held.pictures and any(part[name] for name in held.pictures)):
         return size, 1
     payload = sum([size_of_json(part[name]) for name in held.payloads]) if held.payloads else 0
-    if kind in _SOURCED and "source" in part:
+    if "source" in part and kind in _SOURCED:
         text = _text_of_document(part["source"])
-        pending.append(text)
+        pending += [text] if text else ()
         payload += size_of_json(part["source"]) if text is None else 0
     for name in held.inline:
         return size + _inline(part[name]), 1
@@ -232,6 +236,8 @@ def _inline(data: Json) -> int:
 
 def _unknown(members: dict[str, Json]) -> int:
     """Return the bytes of the texts in members that no dialect knows."""
+    if _TEXTUAL.isdisjoint(map(type, members.values())):
+        return 0
     rest = [value for name, value in members.items() if name not in _LABELS]
     if not _HOLDERS.isdisjoint(map(type, rest)):
         rest = [*texts_in(rest)]
@@ -286,7 +292,7 @@ def converse(messages: Sequence[Json]) -> Conversation:
             content_size, content_images = measure(content)
             size += content_size
             images += content_images
-        if not message.keys() <= _BARE:
+        if len(message) > len(_BARE) or not message.keys() <= _BARE:
             rest_size, rest_images = _measure_rest(message)
             size += rest_size
             images += rest_images
@@ -316,11 +322,13 @@ def _measure_rest(message: dict[str, Json]) -> tuple[int, int]:
         size += size_of_json(message[name])
     for name in spoken:
         size += measure(message[name])[0]
-    if "output" in message:
-        output_size, images = _measure_output(message["output"])
+    output = message.get("output")
+    if type(output) is str and not output.startswith(URIS):  # the usual one
+        size += len(output) if output.isascii() else len(output.encode())
+    elif output is not None:
+        output_size, images = _measure_output(output)
         size += output_size
-    pictures = message.get("images")
-    if isinstance(pictures, list):
+    if "images" in message and isinstance(pictures := message["images"], list):
         images += len(pictures)
     return size, images
 
@@ -330,7 +338,7 @@ def _measure_output(output: Json) -> tuple[int, int]:
     if isinstance(output, str):
         return measure_text(output)
     for part in output if isinstance(output, list) else (output,):
-        if isinstance(part, str) or (isinstance(part, dict) and not _HOLDING.isdisjoint(part)):
+        if type(part) is str or (type(part) is dict and not _HOLDING.isdisjoint(part)):
             return measure(output)
     return size_of_json(output), 0
 

@@ -96,6 +96,7 @@ _DATA = "data:"
 _HOLDERS = {list, dict}
 _NUMBERS = frozenset({bool, float, int})
 _PICTURE = "image/"
+_ENCODER = msgspec.json.Encoder()
 _TEXTS = {str}
 
 
@@ -272,19 +273,21 @@ def _add_member(kind: str, value: Json, content: Content, pending: list[Json]) -
     elif isinstance(value, str):
         pending.append(value)
     else:
-        content.size += len(msgspec.json.encode(value))
+        content.size += len(_ENCODER.encode(value))
 
 
 def _add_attachment(kind: str, value: Json, content: Content) -> None:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or type(value) in _NUMBERS:
         return
     content.images += 1
-    picture = kind is _IMAGE
+    if kind is _IMAGE:
+        return
+    picture = False
     if isinstance(value, str):
-        picture = picture or value.startswith("data:" + _PICTURE)
-    elif isinstance(value, dict) and not picture:
+        picture = value.startswith("data:" + _PICTURE)
+    elif isinstance(value, dict):
         for name, member in value.items():
-            if fold(name) == "mimetype" and isinstance(member, str):
-                picture = picture or member.startswith(_PICTURE)
+            if type(member) is str and member.startswith(_PICTURE) and fold(name) == "mimetype":
+                picture = True
     if not picture:
-        content.size += len(msgspec.json.encode(value)) // ATTACHMENT_SHARE
+        content.size += len(_ENCODER.encode(value)) // ATTACHMENT_SHARE

@@ -5,12 +5,14 @@ What each name holds is looked up once for all objects with the same names in th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, cast
 
 import msgspec
 
 from querybudget.adapters.base import Channel
 from querybudget.adapters.lax import Json
+from querybudget.adapters.request import LONGEST_KNOWN, MOST_KNOWN
 from querybudget.adapters.segment_names import (
     Kind,
     channel_of,
@@ -20,21 +22,24 @@ from querybudget.adapters.segment_names import (
     kind_of,
 )
 
-LONGEST_SHAPE = 200
-"""Characters of all names of a shape that is kept, at most."""
-
-MOST_SHAPES = 4096
-"""Shapes that are kept. When there are more, all are dropped."""
-
 _TEXTS = frozenset({Kind.FED, Kind.SAID, Kind.WORDS})
 _NUMBERS = frozenset({bool, float, int})
-_LABELS = frozenset(
-    {
+_HOLDERS = frozenset({dict, list})
+_LABELS: Final[Mapping[str, bool]] = {
+    name: is_fed(name)
+    for name in (
         *("text", "input_text", "output_text", "message", "function", "user", "assistant", "tool"),
         *("function_call", "function_call_output", "tool_use", "tool_result", "document", "image"),
-    }
-)
-"""Types and roles that most turns and parts have: one word each, so no text."""
+        *("image_url", "input_image", "input_file", "file", "object", "string"),
+    )
+}
+"""Types and roles that most turns and parts have, one word each, so no text; and whether, as a
+type, it is fed."""
+
+_ROLES: Final[Mapping[str, Channel]] = {
+    role: channel_of(role) for role in ("user", "assistant", "system", "developer", "tool", "model")
+}
+"""The channels of the roles that most turns have."""
 
 
 class Shape(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +52,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False):
         fed: Whether that text is fed, whoever says it.
         media: Whether a member may hold a picture or a file, depending on others.
         texts: Whether any member holds text, of which a number is one too.
+        bare: Whether all members are labels.
     """
 
     members: tuple[tuple[str, Kind | None], ...]
@@ -55,6 +61,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False):
     fed: bool
     media: bool
     texts: bool
+    bare: bool = False
 
 
 class Shapes(dict[tuple[str, ...], Shape]):
@@ -62,8 +69,8 @@ class Shapes(dict[tuple[str, ...], Shape]):
 
     def __missing__(self, names: tuple[str, ...]) -> Shape:
         shape = _shape(names)
-        if sum(map(len, names)) <= LONGEST_SHAPE:
-            if len(self) >= MOST_SHAPES:
+        if sum(map(len, names)) <= LONGEST_KNOWN:
+            if len(self) >= MOST_KNOWN:
                 self.clear()
             self[names] = shape
         return shape
@@ -74,6 +81,8 @@ def _shape(names: tuple[str, ...]) -> Shape:
     media = "source" in names or "data" in names
     texts = [(name, kind) for name, kind in members if kind in _TEXTS]
     labels = tuple(name for name, kind in members if kind is Kind.LABEL)
+    if not media and len(labels) == len(members):
+        return Shape(members, None, labels, fed=False, media=False, texts=False, bare=True)
     if media or len(texts) != 1 or len(labels) + 1 < len(members):
         return Shape(members, None, (), fed=False, media=media, texts=bool(texts))
     [(text, kind)] = texts
@@ -90,28 +99,39 @@ def text_channel(
 
     Args:
         members: The turn or the part.
-        shape: Its shape, which has a text.
+        shape: Its shape, which has a text or is bare.
         channel: The channel of what it stands in.
         words: Whether a model reads it as it is, whoever is said to say it.
     """
     kind = members.get("type")
+    if kind == "item_reference":
+        return None
     for label in shape.labels:
         value = members[label]
         if type(value) is str:
             if value not in _LABELS and is_text(value, Kind.LABEL):
                 return None
-        elif isinstance(value, list | dict):
+        elif type(value) in _HOLDERS:
             return None
     if "role" in members and not words:
         role = members["role"]
-        if not isinstance(role, str) or not is_role(role):
-            return None
-        channel = channel_of(role)
-    elif isinstance(kind, str):
-        if kind == "item_reference":
-            return None
-        channel = Channel.FED if is_fed(kind) else channel
+        said = said_by(role) if type(role) is str else None
+        return Channel.FED if shape.fed and said is not None else said
+    if type(kind) is str:
+        fed = _LABELS.get(kind)
+        channel = Channel.FED if (is_fed(kind) if fed is None else fed) else channel
     return Channel.FED if shape.fed else channel
+
+
+def said_by(role: str) -> Channel | None:
+    """Return the channel of a turn; None if no server knows its role."""
+    channel = _ROLES.get(role)
+    return channel_of(role) if channel is None and is_role(role) else channel
+
+
+def is_label(text: str) -> bool:
+    """Return True if a text where a label is expected is one, so that no model reads it."""
+    return text in _LABELS or not is_text(text, Kind.LABEL)
 
 
 def are_figures(members: dict[str, Json], shape: Shape) -> bool:

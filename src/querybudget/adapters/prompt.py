@@ -12,6 +12,7 @@ from querybudget.adapters.members import (
     Content,
     Names,
     content_of,
+    fold,
     folded,
     text_within_list,
 )
@@ -88,5 +89,5 @@ def _role(message: dict[str, Json]) -> str:
     """Return who says a message, in lower case; the user without a role."""
     role = message.get("role")
     if role is None:
-        role = folded(message).get("role", ["user"])[0]
+        role = next((value for name, value in message.items() if fold(name) == "role"), "user")
     return role.lower() if isinstance(role, str) else "user"

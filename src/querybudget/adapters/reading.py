@@ -129,8 +129,11 @@ def _has_tiny_texts(body: bytes) -> bool:
     quotes = body.count(b'"')
     if quotes <= 2 * MANY_TEXTS:
         return False
-    strings = (quotes - body.count(b'\\"')) // 2
-    texts = strings - body.count(b'":') + body.count(b'\\":')  # without names of members
+    names = body.count(b'":')
+    if b"\\" in body:
+        quotes -= body.count(b'\\"')
+        names -= body.count(b'\\":')
+    texts = quotes // 2 - names
     return texts > MANY_TEXTS and len(body) < LEAST_TEXT * texts
 
 

@@ -46,7 +46,10 @@ LIMITS = frozenset(
 """Members that limit the output tokens; of several, a server may know only one."""
 
 MOST_KNOWN = 4096
-"""Objects that a `Known` keeps. When there are more, all are dropped."""
+"""Objects that are kept by their names. When there are more, all are dropped."""
+
+LONGEST_KNOWN = 200
+"""Characters of all names of an object that is kept by them, at most."""
 
 MAX_MEMBERS = 10_000
 """Most members of a request; no client sends so many."""
@@ -252,7 +255,7 @@ def check_spelling(members: Iterable[str]) -> None:
 
 
 class Known(dict[tuple[str, ...], _T]):
-    """What objects hold, by their names in order. Names that no dialect knows are not kept.
+    """What objects hold, by their names in order. Long names that no dialect knows are not kept.
 
     Args:
         names: Those that are known.
@@ -270,7 +273,8 @@ class Known(dict[tuple[str, ...], _T]):
         held = self._hold(names)
         if not self._names.issuperset(names):
             check_spelling(names)
-            return held
+            if sum(map(len, names)) > LONGEST_KNOWN:
+                return held
         if len(self) >= MOST_KNOWN:
             self.clear()
         self[names] = held
