@@ -14,7 +14,7 @@ import pytest
 
 from querybudget.adapters.reading import read_call
 from querybudget.asgi import body, middleware
-from querybudget.asgi.body import LONG_BODY
+from querybudget.asgi.body import LONG_BODY, MANY_VALUES
 from querybudget.asgi.intake import AT_ONCE, PATIENCE, Intake
 from querybudget.asgi.types import Message, Receive, Scope, Send
 from querybudget.testing import Driven, drive, http_scope, request
@@ -353,7 +353,7 @@ async def test_a_receive_that_fails_is_the_servers_own_error(make_edge: MakeEdge
 
 
 @pytest.mark.anyio
-async def test_a_long_body_is_read_beside_the_event_loop(
+async def test_a_body_that_is_long_or_has_many_values_is_read_beside_the_event_loop(
     make_edge: MakeEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[bool] = []
@@ -365,8 +365,10 @@ async def test_a_long_body_is_read_beside_the_event_loop(
     for module in (body, middleware):
         monkeypatch.setattr(module, "read_call", noting)
     edge = make_edge(answer, POLICY)
-    for size in (100, LONG_BODY, LONG_BODY + 1):
-        chat = json.dumps(CHAT).encode().ljust(size)
+    many = json.dumps({**CHAT, "x": [[]] * MANY_VALUES}).encode()
+    short = json.dumps(CHAT).encode()
+    bodies = (short, short.ljust(LONG_BODY), short.ljust(LONG_BODY + 1), many)
+    for chat in bodies:
         assert (await drive(edge.app, http_scope(key="a"), request(chat))).status == 200
-    assert threads == [False, False, True]
-    assert [event.operation for event in edge.decisions.events] == ["chat"] * 3
+    assert threads == [False, False, True, True]
+    assert [event.operation for event in edge.decisions.events] == ["chat"] * 4

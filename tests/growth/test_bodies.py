@@ -37,6 +37,30 @@ def test_four_times_the_body_takes_at_most_four_times_the_instructions(name: str
     assert counts[1] <= 4.5 * counts[0] + ALLOWANCE
 
 
+STEPS = {
+    "members of messages": 60,
+    "tool calls": 155,
+    "tool outputs": 130,
+    "parts within parts": 155,
+    "tool schemas": 138,
+    "documents": 228,
+    "Ollama: empty messages": 70,
+    "predict: instances": 228,
+}
+"""Instructions for each comma, bracket and brace, of bodies that have nothing else: a third more
+than they take."""
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_small_part_takes_few_steps(name: str) -> None:
+    path, body = BODIES[name](4 * SHORT)
+    adapter = adapter_for(path, "POST", ())
+    assert adapter is not None
+    read_call(adapter, Target(path), body)  # the shapes of its parts are known then
+    values = sum(map(body.count, (b",", b"[", b"{")))
+    assert instructions(read_call, adapter, Target(path), body) < STEPS[name] * values
+
+
 @pytest.mark.parametrize("unit", [b'""', b"{}", b"[]", b"1"])
 def test_a_body_of_too_many_values_counts_by_its_size(unit: bytes) -> None:
     adapter = adapter_for("/v1/completions", "POST", ())

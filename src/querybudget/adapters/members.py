@@ -249,7 +249,9 @@ def _add_list(items: list[Json], content: Content, pending: list[Json]) -> None:
         _add_texts(cast("list[str]", items), content)
         return
     if int in kinds:
-        content.tokens += sum(1 for item in items if type(item) is int)
+        content.tokens += [*map(type, items)].count(int)
+        if len(kinds) == 1:  # token ids
+            return
     content.tokens += float in kinds
     if str in kinds:
         _add_texts([item for item in items if type(item) is str], content)

@@ -89,5 +89,8 @@ def _role(message: dict[str, Json]) -> str:
     """Return who says a message, in lower case; the user without a role."""
     role = message.get("role")
     if role is None:
-        role = next((value for name, value in message.items() if fold(name) == "role"), "user")
+        for name, value in message.items():
+            if len(name) >= len("role") and fold(name) == "role":
+                role = value
+                break
     return role.lower() if isinstance(role, str) else "user"

@@ -21,6 +21,8 @@ from querybudget.adapters.readings import LONGEST_NAME
 class Kind(enum.Enum):
     """What a member holds."""
 
+    __hash__ = object.__hash__  # an enumeration's own is a function of Python, and takes as long
+
     LABEL = "label"
     """An id, a type or the like, as long as it is written like one."""
     SEALED = "sealed"

@@ -54,8 +54,6 @@ _NO_TEXT = frozenset({bool, type(None)})
 _TEXTS = {str}
 _FEW = 2  # members of JSON that is no more than a text, or of figures that may be one
 
-_Members: TypeAlias = "Iterable[tuple[str, Json]]"
-
 MOST_OPAQUE = 4096
 """Pictures, files and the like in one request. Each costs some 10 µs, on the event loop."""
 
@@ -99,15 +97,14 @@ class Reader:
         self._end()
         return tuple(self._segments), tuple(self._opaque)
 
-    def request(self, members: _Members) -> None:
+    def request(self, members: dict[str, Json]) -> None:
         """Read the members of a request."""
         requests = [members]
         for request in requests:
-            named = [(name, value) for name, value in request if value is not None]
-            if len(named) > 1:
-                named.sort(key=_place)
-            for name, value in named:
-                self._member(fold(name), value, requests)
+            named: Iterable[tuple[str, Json]] = request.items()
+            for name, value in sorted(named, key=_place) if len(request) > 1 else named:
+                if value is not None:
+                    self._member(fold(name), value, requests)
 
     def numbers(self, data: bytes) -> None:
         """Take a list of numbers, as JSON."""
@@ -116,27 +113,35 @@ class Reader:
 
     def prompt(self, value: Json) -> None:
         """Read a prompt, or a list of them."""
-        self._walk(value, _EACH_SAID)
+        self._read(value, _EACH_SAID)
 
-    def _member(self, name: str, value: Json, requests: list[_Members]) -> None:
+    def _member(self, name: str, value: Json, requests: list[dict[str, Json]]) -> None:
         if name in SETTINGS:
             return
         if name in HOLDERS:
             held = value if isinstance(value, list) else [value]
             inner = [each for each in held if isinstance(each, dict)]
-            requests += [each.items() for each in inner if not SETTINGS.issuperset(map(fold, each))]
+            requests += inner
             if len(inner) < len(held):
-                self._walk([each for each in held if not isinstance(each, dict)], _EACH_SAID)
+                self._read([each for each in held if not isinstance(each, dict)], _EACH_SAID)
             return
         kind = kind_of(name)
         if kind in OPAQUE:
-            self._walk(self._media(kind, value), _EACH_SAID)
+            self._read(self._media(kind, value), _EACH_SAID)
         elif name in FED or kind is Kind.FED or (name == "text" and isinstance(value, dict)):
-            self._walk(value, _EACH_WORDS if kind is Kind.WORDS else _EACH_FED)
+            self._read(value, _EACH_WORDS if kind is Kind.WORDS else _EACH_FED)
         elif kind is not None or name in ORDER or not is_id(value):
             if name == "prompt" and isinstance(value, dict) and "id" in value:  # a stored one
                 self._opaque += opaque_in(Kind.REFERENCE, value["id"])
-            self._walk(value, _EACH_SAID)
+            self._read(value, _EACH_SAID)
+
+    def _read(self, value: Json, way: _Way) -> None:
+        """Read a prompt or a member of a request, each element of a list for itself."""
+        if type(value) is str:
+            self._say(value, way.channel)
+            self._end()
+        else:
+            self._walk(value, way)
 
     def _walk(self, value: Json, way: _Way) -> None:
         pending: list[_Entries] = [((value,), way)]
@@ -165,8 +170,13 @@ class Reader:
 
     def _list(self, items: list[Json], way: _Way) -> list[_Entries] | None:
         """Read a list as far as that can be done at once; return what is to be gone into."""
-        if len(items) == 1 and type(items[0]) is dict:
-            return self._object(items[0], way)
+        if len(items) == 1:
+            [only] = items
+            if type(only) is dict:
+                return self._object(only, way)
+            if type(only) is str:
+                self._say(only, way.channel)
+                return None
         kinds = {*map(type, items)}
         if kinds == _TEXTS:
             self._say_all(cast("list[str]", items), way)
@@ -177,17 +187,19 @@ class Reader:
         elif kinds == {list} and not way.words and are_vectors(items):
             self._opaque += opaque_in(kind_of_numbers(items[0]), items)
         else:
-            if not way.words and not kinds.isdisjoint(_NUMBERS):  # token ids among texts
-                self._numbers([item for item in items if type(item) in _NUMBERS], way)
-                items = [item for item in items if type(item) not in _NUMBERS]
-            done = 0
-            for item in items:
-                if type(item) is not dict or not self._is_simple(item, way):
-                    break
-                done += 1
-            if done < len(items):
-                return [(items[done:] if done else items, way)]
+            return self._mixed(items, kinds, way)
         return None
+
+    def _mixed(self, items: list[Json], kinds: set[type], way: _Way) -> list[_Entries] | None:
+        if not way.words and not kinds.isdisjoint(_NUMBERS):  # token ids among texts
+            self._numbers([item for item in items if type(item) in _NUMBERS], way)
+            items = [item for item in items if type(item) not in _NUMBERS]
+        done = 0
+        for item in items:
+            if type(item) is not dict or not self._is_simple(item, way):
+                break
+            done += 1
+        return [(items[done:] if done else items, way)] if done < len(items) else None
 
     def _numbers(self, items: list[Json], way: _Way) -> None:
         if not items:

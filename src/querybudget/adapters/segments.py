@@ -32,16 +32,16 @@ def add_texts(call: Call, target: Target, request: Request, **decoded: Json) -> 
     if not target.texts:
         return
     reader = Reader()
-    members: list[tuple[str, Json]] = []
+    members: dict[str, Json] = {}
     for name in request.texts():
         if fold(name) in SETTINGS:
             continue
         if name in decoded:
-            members.append((name, decoded[name]))
+            members[name] = decoded[name]
         elif numbers := request.numbers(name):
             reader.numbers(numbers)
         else:
-            members.append((name, request.value(name)))
+            members[name] = request.value(name)
     reader.request(members)
     call.segments, call.opaque = reader.found()
 
@@ -59,7 +59,7 @@ def texts_of(
     for prompt in prompts:
         reader.prompt(prompt)
     if isinstance(document, dict):
-        reader.request(document.items())
+        reader.request(document)
     else:
         reader.prompt(document)
     segments, opaque = reader.found()
