@@ -59,7 +59,7 @@ def test_an_item_that_the_server_keeps_is_new_whatever_labels_it_has(
 
 
 @pytest.mark.parametrize("value", ["Why is the sky blue?", ["Why is it?"], {"text": "Why is it?"}])
-def test_what_stands_in_an_object_of_labels_alone_is_read_if_it_is_none(value: object) -> None:
+def test_what_stands_in_an_object_of_labels_alone_is_read_if_it_is_none(value: Any) -> None:
     [segment], _ = texts_of({"input": [{"role": "user", "status": value}]})
     assert segment.text.startswith("Why")
     assert texts_of({"input": [{"role": "user", "status": "completed", "index": 3}]}) == ((), ())
