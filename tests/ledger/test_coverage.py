@@ -575,8 +575,11 @@ def test_the_score_of_a_pool_refuses_nobody_unless_the_pool_of_another_budget_ag
         wide(template, response, partition="subject"),  # of the same members: no other kind,
         wide(other, BucketResponse(), partition="network"),  # and neither is the member's own score
     )
+    profile = bench.accounts["a"].profile
+    assert isinstance(profile, CallerProfile)
     agrees = network >= 650_000
-    assert decision.stage is (Stage.REFUSE if agrees else Stage.DEGRADE)
+    held = Stage.REFUSE if agrees else Stage.DEGRADE
+    assert decision.stage is (Stage.NONE if profile.cleared(None, bench.now) else held)
 
 
 def test_a_pool_with_no_milder_stage_leaves_members_alone_without_another_kind() -> None:
@@ -602,17 +605,27 @@ def test_calibration_moves_every_score_but_none(score: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "tail", "own", "cleared"),
-    [(10, 0, 0, True), (9, 0, 0, False), (10, 1, 0, False), (10, 0, MICRO, False)],
+    ("age", "tails", "own", "cleared"),
+    [
+        (10, [0], 0, True),
+        (9, [0], 0, False),
+        (10, [1], 0, False),
+        (10, [0], MICRO, False),
+        (9, [0, 0], 0, True),
+        (9, [1, 0, -1, 0], 0, True),
+        (9, [0, 1], 0, False),
+        (9, [1, 0], 0, False),
+        (9, [0, 0], MICRO, False),
+    ],
 )
-def test_an_old_caller_who_is_in_no_tail_is_not_held_for_its_pools_score(
-    age: int, tail: int, own: int, *, cleared: bool
+def test_an_old_caller_in_no_tail_or_a_new_one_twice_is_not_held_for_its_pools_score(
+    age: int, tails: list[int], own: int, *, cleared: bool
 ) -> None:
     bench, response = Bench(), BucketResponse(stages=((Stage.DEGRADE, 800_000),))
     bench.now += age
     pool = wide(bucket_quota(10), response, partition="p")
     bench.accounts["a"].profile = CallerProfile(
-        calls=5, looked=1, tails=[tail], last_score=own, scored_at=bench.now
+        calls=5, looked=len(tails), tails=tails, last_score=own, scored_at=bench.now
     )
     bench.accounts["p"].profile = Group(members=99, last_score=850_000, scored_at=bench.now)
     charge = msgspec.structs.replace(

@@ -16,13 +16,13 @@ from querybudget.coverage.group import ALL_TAILS, Group, GroupChange
 from querybudget.coverage.observation import KnownGround, Observation
 from querybudget.coverage.population import SURE_SCORE, TWO_KINDS_SCORE
 from querybudget.coverage.response import DEFAULT_STAGES, SUSPECT_SCORE, Suspects
-from querybudget.ledger import Account, Charge, Decision, Line
+from querybudget.ledger import Account, Charge, Decision, Line, Standing
 from querybudget.testing.contracts.fixtures import seen
 from querybudget.units import MICRO
 from tests.ledger.strategies import START, bucket_quota
 
 TAILS = len(TAIL_SHARES)
-OWN, POOL, TEMPLATE, NULL = "a", "tier:new", "template:1", "calibration:newcomers"
+OWN, POOL, NETWORK, NULL = "a", "tier:new", "network:1", "calibration:newcomers"
 STAGES = ((Stage.SLOW, SUSPECT_SCORE), (Stage.DEGRADE, SURE_SCORE), (Stage.REFUSE, MICRO))
 RESPONSE = BucketResponse(stages=STAGES, suspects=Suspects())
 STRONG = tuple(
@@ -50,11 +50,11 @@ def member(tail: int, score: int = 0, reasons: tuple[Reason, ...] = ()) -> Calle
 class Bench:
     """A member of a pool in which so many are in no tail, and so many in all of them."""
 
-    def __init__(self, own: CallerProfile, pool: Group, template: Group | None = None) -> None:
+    def __init__(self, own: CallerProfile, pool: Group, network: Group | None = None) -> None:
         self.accounts = {
             OWN: Account(START, profile=own),
             POOL: Account(START, profile=pool),
-            TEMPLATE: Account(START, profile=template or Group()),
+            NETWORK: Account(START, profile=network or Group()),
             NULL: Account(START),
         }
         self.count = 0
@@ -67,13 +67,14 @@ class Bench:
         *,
         shadow: bool = False,
         calibration: Calibration | None = None,
+        standing: Standing = Standing.CALLER,
     ) -> Decision:
         self.count += 1
         lines = (
             Line(POOL, bucket_quota(limit, 10**9, "suspects"), MICRO, MICRO, shadow, response),
-            Line(TEMPLATE, bucket_quota(9, 10**9), 0, 0, response=BucketResponse(cap=MICRO)),
+            Line(NETWORK, bucket_quota(9, 10**9), 0, 0, False, BucketResponse(cap=MICRO), standing),
         )
-        profiled = (OWN, POOL, TEMPLATE, *(calibration.partitions if calibration else ()))
+        profiled = (OWN, POOL, NETWORK, *(calibration.partitions if calibration else ()))
         charge = Charge(
             f"r{self.count}",
             lines,
@@ -154,18 +155,20 @@ def test_in_shadow_it_says_what_it_would_do() -> None:
     assert decision.shadow_stage is not Stage.NONE
 
 
-@pytest.mark.parametrize(
-    ("own", "template"),
-    [
-        (member(TAILS, 900_000, STRONG), None),
-        (member(TAILS), group(0, 0, SUSPECT_SCORE)),
-    ],
-    ids=["its own score", "another pool"],
-)
-def test_two_kinds_of_evidence_refuse(own: CallerProfile, template: Group | None) -> None:
-    decision = Bench(own, group(6, 94), template).ask(seen(1), 400)
+def test_two_kinds_of_evidence_refuse() -> None:
+    decision = Bench(member(TAILS), group(6, 94), group(0, 0, SUSPECT_SCORE)).ask(seen(1), 400)
     assert (decision.admitted, decision.stage) == (False, Stage.REFUSE)
     assert decision.touched["suspects"].score == TWO_KINDS_SCORE
+
+
+@pytest.mark.parametrize("standing", [Standing.FIXED, Standing.INVENTED])
+@pytest.mark.parametrize("score", [0, 900_000])
+def test_what_a_member_shows_and_what_calls_say_are_no_other_kind(
+    standing: Standing, score: int
+) -> None:
+    bench = Bench(member(TAILS, score, STRONG), group(6, 94), group(0, 0, MICRO))
+    decision = bench.ask(seen(1), 400, standing=standing)
+    assert (decision.admitted, decision.stage) == (True, Stage.DEGRADE)
 
 
 groups = st.builds(group, st.integers(0, 60), st.integers(0, 60))
@@ -181,26 +184,19 @@ limits = st.integers(1, 3)
 
 @given(members, groups, st.builds(group, st.just(5), st.just(5), scores), limits, st.data())
 def test_nobody_is_refused_without_two_kinds_of_evidence(
-    own: CallerProfile, pool: Group, template: Group, limit: int, data: st.DataObject
+    own: CallerProfile, pool: Group, network: Group, limit: int, data: st.DataObject
 ) -> None:
     starts = data.draw(st.sampled_from((STAGES, DEFAULT_STAGES, STAGES[1:], STAGES[2:])))
-    bench = Bench(msgspec.convert(own, CallerProfile, from_attributes=True), pool, template)
+    bench = Bench(msgspec.convert(own, CallerProfile, from_attributes=True), pool, network)
     response = BucketResponse(stages=starts, suspects=Suspects())
     for cell in range(4):
         profile = bench.accounts[OWN].profile
         assert isinstance(profile, CallerProfile)
-        kinds = profile.corroborated(START) or template.score(START) >= SUSPECT_SCORE
+        kinds = network.score(START) >= SUSPECT_SCORE
         decision = bench.ask(seen(cell), limit, response)
         if decision.stage is Stage.REFUSE or not decision.admitted:
             assert kinds
             assert decision.touched["suspects"].score == TWO_KINDS_SCORE
-
-
-def test_a_caller_that_one_view_suspects_has_no_second_kind() -> None:
-    alone = (Reason("manner", 900_000), Reason("wording", 100_000))
-    assert not member(TAILS, 900_000, alone).corroborated(START)
-    assert member(TAILS, 900_000, STRONG).corroborated(START)
-    assert not member(TAILS, SUSPECT_SCORE - 1, STRONG).corroborated(START)
 
 
 def test_established_callers_of_the_deployment_decide_what_is_honest() -> None:

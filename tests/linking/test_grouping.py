@@ -103,7 +103,7 @@ def test_accounts_that_share_out_the_ground_under_one_template_are_linked() -> N
 
 def test_users_of_an_unusual_application_who_are_slowed_are_not_linked() -> None:
     """They meet on its ground, and one of many who stop is soon followed by somebody."""
-    world, own = World(newcomers=20), list(range(SOLD + 500, SOLD + 560))
+    world, own = World(), list(range(SOLD + 500, SOLD + 560))
     for number in range(12):
         seen = NOW - (12 - number) * DAY // 4
         followed = DAY // 4 - 10 if number == 7 else DAY // 2 + 60

@@ -19,8 +19,7 @@ from collections.abc import Sequence
 import msgspec
 
 from querybudget.coverage.calibration import BINS, Calibration, bin_of
-from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, SLOPE, look, newer, score
-from querybudget.coverage.fitted import BIAS, SUSPECT
+from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, look, newer, score
 from querybudget.coverage.group import (
     ALL_TAILS,
     DAY,
@@ -51,12 +50,11 @@ NEWEST = 8
 FED = -1
 """Number of the stream of what is fed, which is judged as a whole alone: documents differ more."""
 
+_TWO = 2
 _CELLS_PER_BIT = 2
 """Cells that are one piece of ground. Which cells these are follows from the deployment's key."""
 _CELL_BYTES = FINE // _CELLS_PER_BIT // 8
 _FED_MARGIN = round(1_000 * FED_MARGIN)
-_SUSPECT_SHARE = round(SLOPE * (SUSPECT - BIAS))
-"""What views have to add, in millionths of a score, for a caller to be suspect."""
 _OPAQUE_BITS = 384
 _OPAQUE_BYTES = frozenset({0, _OPAQUE_BITS // 8, 64})
 """Sizes of the bitmap of what cannot be read: before the first, and of profiles that are older."""
@@ -141,35 +139,31 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         """
         return max(0, self.last_score - DECAY * max(0, now - self.scored_at) // DAY)
 
-    def corroborated(self, now: int, shift: int = 0) -> bool:
-        """Return whether it is suspect by its own score, even without the strongest of the views.
-
-        Args:
-            now: µs.
-            shift: Millionths by which calibration moves the score.
-        """
-        if self.score(now) + shift < SUSPECT_SCORE:
-            return False
-        return sum([reason.share for reason in self.reasons[1:]]) + shift >= _SUSPECT_SHARE
-
     @property
     def stands_out(self) -> bool:
         """Whether few honest callers showed as much at its latest look that its groups count."""
         return next((tail for tail in reversed(self.tails) if tail >= 0), 0) > 0
 
-    def cleared(self, calls: int, now: int) -> bool:
-        """Return whether what its pools are suspected of says nothing of this old caller.
+    @property
+    def ordinary(self) -> bool:
+        """Whether two looks in turn that its groups count have found it in no tail."""
+        latest = [tail for tail in reversed(self.tails) if tail >= 0][:_TWO]
+        return len(latest) == _TWO and not any(latest)
 
-        It has made enough calls, no budget holds it for what it covers itself, and at its latest
-        look it was in no tail of honest callers: nine in ten honest ones are in none, and of a
-        sweep's accounts one in fifty.
+    def cleared(self, calls: int | None, now: int) -> bool:
+        """Return whether what its pools are suspected of says nothing of this caller.
+
+        No budget holds it for what it covers itself. If it is old and has made enough calls, it was
+        in no tail of honest callers at its latest look; if not, at the two latest ones. Nine in ten
+        honest callers are in none, and of a sweep's accounts one in fifty.
 
         Args:
-            calls: Calls from which on a caller may be established.
+            calls: Calls from which on a caller may be established; None of one that is not.
             now: µs.
         """
-        held = bool(self.stages) or self.score(now) >= SUSPECT_SCORE
-        return self.calls >= calls and not self.stands_out and not held
+        if self.stages or self.score(now) >= SUSPECT_SCORE:
+            return False
+        return self.ordinary or (calls is not None and self.calls >= calls and not self.stands_out)
 
     def novelty(self, observation: Observation) -> int:
         """Return how many new buckets a call would enter, at most one for each of its chunks."""

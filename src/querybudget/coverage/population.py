@@ -94,19 +94,14 @@ def beyond_honest(group: Group, look: int) -> list[bool]:
     ]
 
 
-def touched_together(group: Group, tails: Sequence[int], now: int) -> Touched:
-    """Return whether a member is suspect because its group is as a whole.
-
-    It is not once two looks in turn have found it in no tail.
+def touched_together(group: Group, now: int) -> Touched:
+    """Return whether all members are suspect because their group is as a whole.
 
     Args:
         group: The group.
-        tails: `CallerProfile.tails` of the member.
         now: µs.
     """
-    latest = [tail for tail in reversed(tails) if tail >= 0][:TOGETHER]
-    ordinary = len(latest) == TOGETHER and not any(latest)
-    if ordinary or group.score(now) < SUSPECT_SCORE:
+    if group.score(now) < SUSPECT_SCORE:
         return UNTOUCHED
     counts = (tail_counts(group.looks, look) for look in range(len(ALL_TAILS)))
     members, beyond = max(counts, key=lambda one: one[1][AS_A_WHOLE - 1])

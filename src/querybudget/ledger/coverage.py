@@ -132,7 +132,7 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
         if line.quota.unit is not _BUCKETS:
             bucket_lines.append(None)
         elif line.response is not None and line.response.suspects is not None:
-            found = touched_by(line, accounts, charge, shift, now)
+            found = touched_by(line, accounts, charge, now)
             bucket_lines.append(suspects_line(line, accounts, charge, novelty, found, now))
         else:
             account = accounts[line.partition]

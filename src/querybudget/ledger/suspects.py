@@ -1,11 +1,10 @@
 """Budgets that only suspects spend: which members of a group a call's population tests touch.
 
 Nobody is refused on one kind of evidence. The population test of one group is one kind, and so is
-the score of one. Another is the score of another group, such as the pool of its template,
-organisation or network. Pools of one budget are no two kinds: those of a system prompt's words and
-of its subject are of the same members. For the test, another kind is also the caller's own score,
-if it is suspect without its strongest view too. For a group's score it is none: where the members
-use one application, the group is suspect because each of them is.
+the score of one. Another is the score of a group that another budget has, over what is known of
+callers: an organisation, a network. What a member shows itself is no other kind, because the group
+is suspect by just that; and neither is a pool that the call brings about, such as that of its
+template, or one that everybody is in. All who use one application may resemble a sweep.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from querybudget import coverage as profiles  # it loads their classes when they
 from querybudget.coverage import Stage, Touched
 from querybudget.coverage.response import SUSPECT_SCORE
 from querybudget.ledger.bucket_line import BucketLine, share_of, window_of
-from querybudget.ledger.types import Account, Charge, Line
+from querybudget.ledger.types import Account, Charge, Line, Standing
 from querybudget.units import MICRO, Unit
 
 if TYPE_CHECKING:
@@ -30,16 +29,13 @@ UNTOUCHED = Touched()
 _NONE, _REFUSE = Stage.NONE, Stage.REFUSE
 
 
-def touched_by(
-    line: Line, accounts: Mapping[str, Account], charge: Charge, shift: int, now: int
-) -> Touched:
+def touched_by(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> Touched:
     """Return whether the population test of a line's group touches the caller.
 
     Args:
         line: Of a response with `suspects`.
         accounts: Those of `querybudget.ledger.coverage.evaluate`.
         charge: The call's.
-        shift: Millionths by which the calibration moves the scores of callers.
         now: µs.
     """
     response, observation = line.response, charge.observation
@@ -53,8 +49,8 @@ def touched_by(
         return UNTOUCHED
     found = profiles.touched(group, own.tails, response.suspects, *_learnt(accounts, charge))
     if response.suspects.together and not (found.score or is_cleared(line, accounts, charge, now)):
-        return profiles.touched_together(group, own.tails, now)
-    if found.score >= profiles.SURE_SCORE and another_kind(line, accounts, charge, shift, now):
+        return profiles.touched_together(group, now)
+    if found.score >= profiles.SURE_SCORE and another_pool(line, accounts, charge, now):
         return msgspec.structs.replace(found, score=profiles.TWO_KINDS_SCORE)
     return found
 
@@ -96,26 +92,8 @@ def _learnt(accounts: Mapping[str, Account], charge: Charge) -> tuple[Group | No
     return (profile if type(profile) is profiles.Group else None), calibration.callers
 
 
-def another_kind(
-    line: Line, accounts: Mapping[str, Account], charge: Charge, shift: int, now: int
-) -> bool:
-    """Return whether another kind of evidence than a population test agrees that a caller sweeps.
-
-    Args:
-        line: Of buckets, of a group.
-        accounts: As for `touched_by`.
-        charge: The call's.
-        shift: As for `touched_by`.
-        now: µs.
-    """
-    own = accounts[charge.profiled[0]].profile if charge.profiled else None
-    if type(own) is profiles.CallerProfile and own.corroborated(now, shift):
-        return True
-    return another_pool(line, accounts, charge, now)
-
-
 def another_pool(line: Line, accounts: Mapping[str, Account], charge: Charge, now: int) -> bool:
-    """Return whether the pool of another budget than a line's is suspect as a whole.
+    """Return whether a pool of another budget, over what is known of callers, is suspect too.
 
     Args:
         line: Of buckets, of a group.
@@ -126,7 +104,9 @@ def another_pool(line: Line, accounts: Mapping[str, Account], charge: Charge, no
     others = {
         other.partition
         for other in charge.lines
-        if other.quota.unit is Unit.BUCKETS and other.quota.name != line.quota.name
+        if other.quota.unit is Unit.BUCKETS
+        and other.quota.name != line.quota.name
+        and other.standing is Standing.CALLER
     } - {line.partition}
     return any(
         type(profile) is profiles.Group and profile.score(now) >= SUSPECT_SCORE
@@ -140,14 +120,11 @@ def is_cleared(line: Line, accounts: Mapping[str, Account], charge: Charge, now:
     Otherwise whoever copies the system prompt of a popular client could have its users held.
     """
     key = charge.profiled[0] if charge.profiled else line.partition
-    if key == line.partition:
+    own = accounts[key].profile
+    if key == line.partition or type(own) is not profiles.CallerProfile:
         return False
-    established, own = established_by(accounts[key], charge, now), accounts[key].profile
-    return (
-        established is not None
-        and type(own) is profiles.CallerProfile
-        and own.cleared(established.calls, now)
-    )
+    established = established_by(accounts[key], charge, now)
+    return own.cleared(established and established.calls, now)
 
 
 def established_by(account: Account, charge: Charge, now: int) -> Calibration | None:

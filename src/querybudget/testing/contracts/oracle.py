@@ -17,7 +17,7 @@ from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.coverage.population import SURE_SCORE, touched
 from querybudget.coverage.response import SUSPECT_SCORE
-from querybudget.ledger import Charge, Decision, Line, Settled
+from querybudget.ledger import Charge, Decision, Line, Settled, Standing
 from querybudget.testing.contracts.charge_logs import LOGS, Log
 from querybudget.units import MICRO, Algorithm, Quota, Unit
 
@@ -115,6 +115,8 @@ class Oracle:
             return self._of_suspects(charge, line, amount, now)
         profile = self.profile(charge, line.partition)
         score = self._score(charge, profile, now) if response.scored else 0
+        if isinstance(profile, Group) and identity.cleared(None, now):
+            score = 0  # two looks in turn found it ordinary
         strain = max(score, (line.quota.limit - left) * MICRO // line.quota.limit)
         before = profile.stages.get(line.quota.key, Stage.NONE)
         stage = entered = response.stage(strain, before)
@@ -162,21 +164,16 @@ class Oracle:
         score = touched(group, own.tails, suspects).score
         if score < SURE_SCORE:
             return score
-        return MICRO if self._another_kind(charge, line, now) else SURE_SCORE
-
-    def _another_kind(self, charge: Charge, line: Line, now: int) -> bool:
-        """Return whether a member's own score agrees, or a group that another budget has."""
-        own = self.profile(charge, charge.profiled[0])
-        if isinstance(own, CallerProfile) and own.corroborated(now, self._shift(charge)):
-            return True
-        return self._another_pool(charge, line, now)
+        return MICRO if self._another_pool(charge, line, now) else SURE_SCORE
 
     def _another_pool(self, charge: Charge, line: Line, now: int) -> bool:
-        """Return whether a group that another budget has is suspect as a whole."""
+        """Return whether a group of callers that another budget has is suspect as a whole."""
         others = {
             other.partition
             for other in charge.lines
-            if other.quota.unit is Unit.BUCKETS and other.quota.name != line.quota.name
+            if other.quota.unit is Unit.BUCKETS
+            and other.quota.name != line.quota.name
+            and other.standing is Standing.CALLER
         } - {line.partition}
         groups = [self.profile(charge, name) for name in others]
         return any(isinstance(one, Group) and one.score(now) >= SUSPECT_SCORE for one in groups)

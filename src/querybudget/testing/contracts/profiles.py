@@ -243,20 +243,22 @@ class ProfileContract(StoreTests):
             assert (new.admitted, new.stage, new.price) == (True, Stage.NONE, MICRO), f"{new}"
 
     async def test_nobody_is_refused_on_one_kind_of_evidence(self) -> None:
-        """A population test refuses whom its own score suspects too, without its strongest view."""
+        """A population test refuses if a pool agrees that another budget has."""
         async with self._profiling() as store:
-            calls = [number % MEMBERS for number in range(12 * MEMBERS)] + [0] * 60
-            for number, member in enumerate(calls):
-                profiled = (f"member-{member}", "population")
-                line, shown = covered(partition="population"), blatant(number)
-                await store.admitted(line, observation=shown, profiled=profiled)
+            line, pools = covered(partition="population"), ("population", "network")
+            for number in range(12 * MEMBERS):
+                member, shown = f"member-{number % MEMBERS}", blatant(number)
+                await store.admitted(line, observation=shown, profiled=(member, *pools))
             shared, shown = shared_by_suspects(1), blatant(999)
             one = await store.reserve(
                 shared, observation=shown, profiled=("member-1", "population")
             )
             assert (one.admitted, one.stage) == (True, Stage.DEGRADE), f"found {one}"
+            network = covered(partition="network")
+            other = msgspec.structs.replace(network.quota, name="network")
+            network = msgspec.structs.replace(network, quota=other, amount=0, minimum=0)
             two = await store.reserve(
-                shared, observation=shown, profiled=("member-0", "population")
+                shared, network, observation=shown, profiled=("member-1", *pools)
             )
             assert (two.admitted, two.stage) == (False, Stage.REFUSE), f"found {two}"
 
