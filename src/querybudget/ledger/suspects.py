@@ -124,7 +124,7 @@ def is_cleared(line: Line, accounts: Mapping[str, Account], charge: Charge, now:
     if key == line.partition or type(own) is not profiles.CallerProfile:
         return False
     established = established_by(accounts[key], charge, now)
-    return own.cleared(established and established.calls, now)
+    return own.cleared(established.calls if established is not None else None, now)
 
 
 def established_by(account: Account, charge: Charge, now: int) -> Calibration | None:
