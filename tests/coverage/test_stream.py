@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.observation import Chunk
+from querybudget.coverage.observation import GOES_ON, Chunk
 from querybudget.coverage.stream import SUMS, Stream
 from tests.coverage.test_caller import chunk
 
@@ -52,6 +52,21 @@ def test_the_chunks_of_one_item_are_one_step(items: list[int]) -> None:
 
 def test_an_item_of_several_chunks_is_one_step() -> None:
     assert steps(about(0, 0, 1, 1, 2), [0, 0, 1, 1, 2]) == 3
+
+
+def test_a_piece_of_the_task_before_it_is_no_step() -> None:
+    assert steps(about(3), [GOES_ON]) == 0
+    assert steps(about(3, 0, 1), [GOES_ON, 1, 2]) == 2
+
+
+def test_a_piece_about_something_else_is_a_step() -> None:
+    assert steps(about(0), [GOES_ON]) == 1
+
+
+def test_a_piece_before_which_nothing_was_seen_is_taken_in() -> None:
+    stream = Stream()
+    stream.observe(about(0), [GOES_ON])
+    assert (stream.chunks, stream.sums[FOLLOWED]) == (1, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, SIDES - 1), st.integers(0, 3)), min_size=1, max_size=24))

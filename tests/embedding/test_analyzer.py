@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from querybudget.adapters.base import Call, Channel, Dialect, Opaque, Segment
 from querybudget.coverage.leaning import DIRECTIONS
-from querybudget.coverage.observation import COARSE, FINE, MAX_CHUNKS, Chunk, Observation
+from querybudget.coverage.observation import COARSE, FINE, GOES_ON, MAX_CHUNKS, Chunk, Observation
 from querybudget.embedding.analyzer import MAX_OPAQUE, EmbeddingAnalyzer, open_analyzer
 from querybudget.embedding.choice import SAID_FIRST
 from querybudget.embedding.codebook import Codebook
@@ -258,6 +258,42 @@ async def test_of_a_growing_conversation_only_the_new_turn_is_embedded(
     assert sum(remote.batches) <= 30
     assert len(remote.batches) == 20
     await analyzer.aclose()
+
+
+async def test_a_task_in_pieces_goes_on_with_each(shared: EmbeddingAnalyzer) -> None:
+    first, second = "Explain how the tides of the North Sea", " shape its sandbanks over the years."
+    begun = await shared.analyze(asking(first), "in pieces")
+    ended = await shared.analyze(asking(first, second), "in pieces")
+    assert begun.items == ()
+    assert len(ended.said) == 2
+    assert ended.items[-1] == GOES_ON
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Explain the tides.", "and why are there two of them each day?"),
+        ("Explain the tides of the North Sea", "Which sandbanks move the fastest?"),
+    ],
+)
+async def test_another_sentence_goes_on_with_nothing(
+    shared: EmbeddingAnalyzer, first: str, second: str
+) -> None:
+    await shared.analyze(asking(first), second)
+    assert GOES_ON not in (await shared.analyze(asking(first, second), second)).items
+
+
+async def test_a_task_in_pieces_within_one_call_is_one_text(shared: EmbeddingAnalyzer) -> None:
+    whole = "Sketch a bridge for a river that freezes each winter, and say what it costs."
+    pieces = (whole[:20], whole[20:45], whole[45:])
+    turns = [Segment(Channel.SAID, pieces[0])]
+    for piece in pieces[1:]:
+        turns += [Segment(Channel.FED, "Go on."), Segment(Channel.SAID, piece)]
+    call = Call(Dialect.OPENAI, "chat", segments=tuple(turns))
+    seen = await shared.analyze(call, "one call")
+    assert [chunk.cell for chunk in seen.said] == [
+        chunk.cell for chunk in (await shared.analyze(asking(whole), "whole")).said
+    ]
 
 
 async def test_of_a_long_call_as_many_chunks_are_looked_at_as_fit(

@@ -18,6 +18,9 @@ COARSE = 256
 MAX_CHUNKS = 64
 """Chunks of a call that are looked at."""
 
+GOES_ON = -1
+"""Item that an earlier call began: it goes on in the middle of a sentence."""
+
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A few hundred characters that the model reads: numbers and hashes, never text.
@@ -76,8 +79,8 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
         marks: What the caller declares, as `Trace` keeps it; None where nothing links accounts.
         subject: Fine cell of the beginning of the system prompt as a whole, which is the same for
             most that say the same in other words; -1 where no budget asks, or there is none.
-        items: For each chunk of `said`, the number of the item that it belongs to; empty if all
-            belong to one.
+        items: For each chunk of `said`, the number of the item that it belongs to, which is
+            `GOES_ON` for one that an earlier call began; empty if all belong to one.
     """
 
     said: tuple[Chunk, ...] = ()

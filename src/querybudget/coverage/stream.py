@@ -8,14 +8,14 @@ known matters can thin it out. The state behind the sums has a fixed size, a few
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, starmap
 from operator import add, mul, ne
 from zlib import crc32
 
 import msgspec
 
 from querybudget.coverage.leaning import EMBEDDING
-from querybudget.coverage.observation import FINE, Chunk
+from querybudget.coverage.observation import FINE, GOES_ON, Chunk
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 ABILITIES = 12
@@ -103,13 +103,14 @@ class Stream(msgspec.Struct, array_like=True):
 
         Args:
             chunks: The chunks.
-            items: The item that each belongs to; empty if all belong to one.
+            items: The item that each belongs to, `GOES_ON` for one that an earlier call began;
+                empty if all belong to one.
 
         Returns:
             What they add to the sums.
         """
         total: Sequence[int] = _NO_SUMS
-        for chunk, first in zip(chunks, _begin(chunks, items), strict=True):
+        for chunk, first in zip(chunks, _begin(chunks, items, self.last_point), strict=True):
             added = [1]
             added += self._add_vector(chunk.point, first=first)
             added += self._add_words(chunk.words)
@@ -136,7 +137,7 @@ class Stream(msgspec.Struct, array_like=True):
             return 0, 0, length
         followed = near = 0
         if first:
-            followed, near = 1, sum(map(mul, vector, memoryview(self.last_point).cast("b")))
+            followed, near = 1, _product(point, self.last_point)
         self.last_point, self.point_sum = point, list(map(add, self.point_sum, vector))
         return followed, near, length
 
@@ -149,24 +150,27 @@ class Stream(msgspec.Struct, array_like=True):
         return new, used.bit_count()
 
 
-def _begin(chunks: Sequence[Chunk], items: Sequence[int]) -> list[bool]:
+def _begin(chunks: Sequence[Chunk], items: Sequence[int], last_point: bytes) -> list[bool]:
     """Return with which chunks of a call a task begins.
 
-    The first always does. The first of any other item does if the call's items are about different
-    things. Otherwise they are sections of one task.
+    The first always does, unless it goes on in the middle of a sentence and is about the same as
+    the last chunk before it. The first of any other item does if the call's items are about
+    different things. Otherwise they are sections of one task.
     """
     begin = [True] + [False] * (len(chunks) - 1)
     if items:
         opens = [True, *map(ne, items[1:], items)]
-        points = [
-            memoryview(chunk.point).cast("b")
-            for chunk, opened in zip(chunks, opens, strict=True)
-            if opened
-        ]
-        products = [sum(map(mul, one, other)) for one, other in pairwise(points)]
+        points = [chunk.point for chunk, opened in zip(chunks, opens, strict=True) if opened]
+        products = [*starmap(_product, pairwise(points))]
         if products and sum(products) < APART * len(products):
             begin = opens
+        if items[0] == GOES_ON and last_point:
+            begin[0] = _product(last_point, points[0]) < APART
     return begin
+
+
+def _product(one: bytes, other: bytes) -> int:
+    return sum(map(mul, memoryview(one).cast("b"), memoryview(other).cast("b")))
 
 
 class Newest(msgspec.Struct, array_like=True):

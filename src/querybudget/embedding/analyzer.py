@@ -19,7 +19,7 @@ from cachetools import LRUCache
 
 from querybudget.adapters.base import Call, Channel, Opaque
 from querybudget.coroutines import run_now
-from querybudget.coverage.observation import Chunk, Observation
+from querybudget.coverage.observation import GOES_ON, Chunk, Observation
 from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
 from querybudget.embedding.codebook import Codebook
@@ -180,7 +180,7 @@ class EmbeddingAnalyzer:
             self._template(call.template),
             capabilities,
             subject=subject,
-            items=tuple(items) if len(set(items)) > 1 else (),
+            items=tuple(items) if len(set(items)) > 1 or GOES_ON in items else (),
         )
 
     def _template(self, template: str) -> int:

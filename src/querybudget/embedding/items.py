@@ -7,7 +7,6 @@ into its items. Looked at together, tasks would be one blurred subject.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import cast
 
 import msgspec
@@ -20,6 +19,9 @@ FEWEST_BLOCKS = 4
 
 SHORTEST = 16
 """Characters of an item; a shorter one belongs to the item before it."""
+
+MOST_OTHERS = 4
+"""Numbers and the like of JSON that is no more than the frame of its strings."""
 
 LONGEST_JSON = 1 << 16
 """Characters of a text that is read as JSON, at most."""
@@ -47,28 +49,43 @@ def items(text: str) -> list[str]:
     return found or [text]
 
 
+def unwrapped(text: str) -> str:
+    """Return the strings of a text that is JSON and holds one or two: the rest is their frame."""
+    values = _values(text)
+    strings = [one for one in values if isinstance(one, str)]
+    long = sum(len(one) >= SHORTEST for one in strings)
+    if not 0 < long < FEWEST or len(values) - len(strings) > MOST_OTHERS:
+        return text
+    return "\n".join(strings)
+
+
 def _of_json(text: str) -> list[str]:
+    strings = [one for one in _values(text) if isinstance(one, str) and len(one) >= SHORTEST]
+    return strings if len(strings) >= FEWEST else []
+
+
+def _values(text: str) -> list[object]:
+    """Return the values of a text that is JSON, and the names of members that may be sentences."""
     bare = text.strip()
     if bare[:1] not in {"[", "{"} or bare[-1:] not in {"]", "}"} or len(bare) > LONGEST_JSON:
         return []
     try:
-        found = msgspec.json.decode(bare)
+        left: list[object] = [msgspec.json.decode(bare)]
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return []
-    strings = [one for one in _strings(found) if len(one) >= SHORTEST]
-    return strings if len(strings) >= FEWEST else []
-
-
-def _strings(value: object) -> Iterator[str]:
-    left = [value]
+    values: list[object] = []
     while left:
         one = left.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            left.extend(reversed(cast("dict[str, object]", one).values()))
+        if isinstance(one, dict):
+            for name, value in reversed(cast("dict[str, object]", one).items()):
+                left.append(value)
+                if len(name) >= SHORTEST:
+                    left.append(name)
         elif isinstance(one, list):
             left.extend(reversed(cast("list[object]", one)))
+        else:
+            values.append(one)
+    return values
 
 
 def _of_marks(text: str) -> list[str]:

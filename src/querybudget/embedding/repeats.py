@@ -16,6 +16,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from querybudget.embedding.chunks import UNSPACED, kinds
+from querybudget.embedding.habits import Habits
 from querybudget.embedding.kernel import KERNEL
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ HEAD, TAIL = 1_500, 500
 repeat by themselves."""
 
 CALLERS = 1_024
-"""Callers that are remembered, at 8 KB each."""
+"""Callers that are remembered, at 12 KB each, of which a third are the counters of `Habits`."""
 
 EDGE, PASSAGE = 24, 64
 """Characters of a repeated preamble or ending, and of a passage elsewhere, at least."""
@@ -53,9 +54,10 @@ Span = tuple[int, int]
 class _Sent:
     """What one caller has sent: hashes as bits, the recent ones and those before."""
 
-    __slots__ = ("count", "old", "recent")
+    __slots__ = ("count", "habits", "old", "recent")
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self.habits = Habits(seed)
         self.recent = np.zeros(1 << _BITS - 3, np.uint8)
         self.old = np.zeros_like(self.recent)
         self.count = 0
@@ -105,10 +107,7 @@ class Repeats:
         """
         if len(text) < EDGE:
             return text
-        with self._lock:
-            sent = self._sent.get(caller)
-            if sent is None:
-                sent = self._sent[caller] = _Sent()
+        sent = self._sent_by(caller)
         if len(text) <= HEAD + TAIL:
             new = self._new(sent, text, first=True, last=True)
         else:
@@ -116,6 +115,23 @@ class Repeats:
             tail = self._new(sent, text[-TAIL:], first=False, last=True)
             new = head + text[HEAD:-TAIL] + tail
         return new if len(new) == len(text) or _says_something(new) else text
+
+    def without_habits(self, caller: str, text: str) -> str:
+        """Return a text without the phrases that most of the caller's texts begin or end with.
+
+        Args:
+            caller: Key of the caller's identity.
+            text: What it says.
+        """
+        new = self._sent_by(caller).habits.without(text)
+        return new if len(new) == len(text) or _says_something(new) else text
+
+    def _sent_by(self, caller: str) -> _Sent:
+        with self._lock:
+            sent = self._sent.get(caller)
+            if sent is None:
+                sent = self._sent[caller] = _Sent(int(self._mix))
+        return sent
 
     def _new(self, sent: _Sent, text: str, *, first: bool, last: bool) -> str:
         if KERNEL is not None:

@@ -13,10 +13,12 @@ from typing import TypeAlias
 import msgspec
 
 from querybudget.adapters.base import Channel, Segment
+from querybudget.coverage.observation import GOES_ON
 from querybudget.embedding.choice import bounded, chosen_of, draw
 from querybudget.embedding.chunks import Cutter
+from querybudget.embedding.continuing import Piece, Turns
 from querybudget.embedding.folding import LONGEST, Folder
-from querybudget.embedding.items import items
+from querybudget.embedding.items import items, unwrapped
 from querybudget.embedding.repeats import HEAD, TAIL, Repeats
 
 REMEMBERED = 1 << 14
@@ -218,14 +220,14 @@ class Selector:
     ) -> list[_Found]:
         """Return what is read of a call's segments, and what is remembered of each."""
         found: list[_Found] = []
-        new: list[int] = []
         for segment in _spelt(_spread(segments)):
             mark = hash((caller, segment.text))
             digests = self._sent.get(mark) or self._sent_before.get(mark)
             if digests is None or not any(map(known.__contains__, digests)):
                 digests = None  # new, or none of it could be embedded, or all is forgotten
-                new.append(len(found))
             found.append((segment, mark, digests))
+        found = _continued(found)
+        new = [n for n, (_, _, digests) in enumerate(found) if digests is None]
         if len(new) > MAX_SEGMENTS:
             drawn = {n: self._drawn(found[n][0].text) for n in new}
             said = [n for n in new if found[n][0].channel is Channel.SAID]
@@ -247,20 +249,26 @@ class Selector:
             first: Number of the segment's first item.
             whole: Whether the segment is folded as a whole.
         """
-        text, state, long = segment.text, _State.RAW, len(segment.text) > HEAD + TAIL
+        is_said = segment.channel is Channel.SAID
+        text = unwrapped(segment.text) if is_said else segment.text
+        state, long = _State.RAW, len(text) > HEAD + TAIL
         if not long:
             text = self._repeats.without(caller, text)
         if whole and len(text) <= LONGEST:
             folded, plain = self._folder.fold_and_check(text)
             state = _State.PLAIN if plain else _State.FOLDED
             text = folded if folded == text or long else self._repeats.without(caller, folded)
+        if is_said:
+            text = self._repeats.without_habits(caller, text)
         parts: dict[int, _Part] = {}
-        said = items(text) if segment.channel is Channel.SAID else [text]
+        said = items(text) if is_said else [text]
+        goes_on = isinstance(segment, Piece)
         for item, of_item in enumerate(said, first):
             for chunk in self._cutter.cut(of_item):
                 digest = self._digest(chunk)
                 found = _State.KNOWN if digest in known else state
-                parts[digest] = _Part(segment.channel, chunk, found, long, item)
+                number = item if item > first or not goes_on else GOES_ON
+                parts[digest] = _Part(segment.channel, chunk, found, long, number)
         return parts, first + len(said)
 
     def _excerpt(self, digest: int, part: _Part, caller: str) -> Excerpt:
@@ -314,6 +322,26 @@ def _joined(segments: Iterable[Segment]) -> Iterator[Segment]:
             yield from letters
 
 
+def _continued(found: list[_Found]) -> list[_Found]:
+    """Return segments; a new one that goes on in a sentence is joined with what is before it."""
+    turns, kept, last = Turns(), list[_Found](), -1
+    for segment, mark, digests in found:
+        piece = turns.piece(segment)
+        if piece is None or digests is not None:
+            one = segment
+        elif kept[last][2] is not None:
+            one = piece
+        elif last + 1 < len(kept):  # an answer is between them: turns, and not prompts of an array
+            del kept[last]
+            one = Segment(Channel.SAID, piece.text)
+        else:
+            one = segment
+        if segment.channel is Channel.SAID:
+            last = len(kept)
+        kept.append((one, mark, digests))
+    return kept
+
+
 def _within(found: list[_Found]) -> list[_Found]:
     """Return what is read of a call: at most `MAX_READ` characters of its new segments."""
     new = [n for n, (_, _, digests) in enumerate(found) if digests is None]
@@ -342,7 +370,7 @@ def _within(found: list[_Found]) -> list[_Found]:
             continue
         text = "\n".join(part for at, part in enumerate(parts[n]) if (n, at) in chosen)
         if text:
-            read.append((Segment(segment.channel, text), mark, None))
+            read.append((msgspec.structs.replace(segment, text=text), mark, None))
     return read
 
 
