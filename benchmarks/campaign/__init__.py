@@ -11,6 +11,7 @@ deployment.py   the real limiter and memory store on a virtual clock
 world.py        everybody's calls in the order of time
 outcome.py      the figures of one scenario
 undefended.py   the same campaign without any limit
+oracle.py       what a perfect oracle at an account's first look would leave
 goals.py        goals beside what was measured
 run.py          a scenario from its corpora to its figures
 processes.py    all scenarios, over several processes

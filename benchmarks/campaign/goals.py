@@ -1,6 +1,7 @@
 """Goals of campaigns, beside what was measured.
 
-Each goal is `{"goal", "wanted", "measured", "met"}`; `met` is None if it was not measured.
+Each goal is `{"goal", "wanted", "measured", "met"}`; `met` is None if it was not measured. Some
+have `"oracle"`: what an oracle reaches that knows at an account's first look whether it sweeps.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def _shares(found: Result) -> Iterable[Row]:
     for name, most in wanted.items():
         one = found.get(name)
         share = one and one["share_of_corpus"]
-        yield _row(f"share obtained, {_words(name)}", f"at most {most:.0%}", share, most=most)
+        row = _row(f"share obtained, {_words(name)}", f"at most {most:.0%}", share, most=most)
+        yield row | _oracle(one, "share_of_corpus")
 
 
 def _account_days(found: Result) -> Iterable[Row]:
@@ -49,10 +51,16 @@ def _account_days(found: Result) -> Iterable[Row]:
         goal = f"account-days to 90 %, {_words(name)}, over the undefended"
         one = found.get(name)
         if one is not None and one["account_days_multiplier"] is None:
-            yield {"goal": goal, "wanted": f"at least {least}", "measured": NEVER, "met": True}
-            continue
-        times = one and one["account_days_multiplier"]
-        yield _row(goal, f"at least {least}", times, least=least)
+            row = {"goal": goal, "wanted": f"at least {least}", "measured": NEVER, "met": True}
+        else:
+            times = one and one["account_days_multiplier"]
+            row = _row(goal, f"at least {least}", times, least=least)
+        yield row | _oracle(one, "account_days_multiplier")
+
+
+def _oracle(one: Result | None, member: str) -> Row:
+    found = one.get("oracle") if one else None
+    return {"oracle": found[member]} if found else {}
 
 
 def _replacements(one: Result | None) -> Row:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from benchmarks.campaign.oracle import left_by_oracle
 from benchmarks.campaign.people import Caller
 from benchmarks.campaign.scenarios import POPULAR, Scenario
 from benchmarks.campaign.sweepers import Used, span_of
@@ -51,6 +52,7 @@ def outcome(happened: Happened) -> dict[str, Any]:
             "accounts_for_90_percent": round(WANTED * scenario.accounts * scenario.stands_for),
         },
         "account_days_multiplier": days and round(days / usual, 1),
+        "oracle": left_by_oracle(scenario, happened.looks) if happened.looks else None,
         "accounts_disturbed": share(sum(one.disturbed > 0 for one in used), len(used)),
         **_links(happened, {one.account.name for one in used}),
         "time_to_first_slow_s": _first_slow(happened),

@@ -68,10 +68,17 @@ def filled(page: str, result: Result) -> str:
 
 def _goals(result: Result) -> Table:
     rows = [
-        [row["goal"], row["wanted"], _text(row["measured"], row["wanted"]), VERDICT[row["met"]]]
+        [
+            row["goal"],
+            row["wanted"],
+            _text(row["measured"], row["wanted"]),
+            VERDICT[row["met"]],
+            _text(row.get("oracle"), row["wanted"]),
+        ]
         for row in result["goals"]
     ]
-    return Table("Goals", ["goal", "wanted", "measured", ""], rows)
+    head = ["goal", "wanted", "measured", "", "an oracle at the first look"]
+    return Table("Goals", head, rows)
 
 
 def _campaigns(result: Result) -> Table:

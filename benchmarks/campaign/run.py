@@ -7,11 +7,12 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks.campaign.deployment import policy_of
 from benchmarks.campaign.observing import OnceAnalyzer
+from benchmarks.campaign.oracle import first_looks
 from benchmarks.campaign.outcome import outcome
 from benchmarks.campaign.people import Block, Caller, blocks_of, crowds, established, newcomers
 from benchmarks.campaign.scenarios import OTHERS, Scenario, Size, scenarios
@@ -65,9 +66,10 @@ class Run:
         cover = [p.text for block in blocks[::50] for p in block.identity.prompts]
         fit = self.settings.fit_of(corpus.entry)
         places = sweepers(scenario, parts, cover, fit)
-        return await happen(
-            self.policy, self.analyzer, scenario, places, self._honest(scenario, blocks)
-        )
+        looks = await first_looks(self.analyzer, parts, fit)
+        honest = self._honest(scenario, blocks)
+        happened = await happen(self.policy, self.analyzer, scenario, places, honest)
+        return replace(happened, looks=looks)
 
     def _honest(self, scenario: Scenario, blocks: Sequence[Block]) -> list[Caller]:
         beside = [*newcomers(scenario, blocks), *established(scenario, blocks)] if blocks else []

@@ -53,6 +53,7 @@ class Happened:
         honest: The honest callers.
         calls: Calls sent.
         groups: Name of each linked account, and its group; None if the policy links nobody.
+        looks: Prompts that each account of the campaign asks until it is first looked at.
         first_disturbed: When a call of the campaign was first disturbed, µs; 0 for never.
     """
 
@@ -61,6 +62,7 @@ class Happened:
     honest: Sequence[Caller]
     calls: int
     groups: Mapping[str, str] | None = None
+    looks: Sequence[int] = ()
 
     @property
     def first_disturbed(self) -> int:

@@ -18,6 +18,7 @@ from benchmarks.campaign import scenarios as planned
 from benchmarks.campaign.deployment import ATTRIBUTES, Account, Answer, policy_of
 from benchmarks.campaign.goals import goals
 from benchmarks.campaign.observing import OnceAnalyzer, call_of
+from benchmarks.campaign.oracle import first_looks, left_by_oracle
 from benchmarks.campaign.outcome import outcome
 from benchmarks.campaign.page import BEGINS, ENDS, PAGE, RESULT, filled
 from benchmarks.campaign.people import (
@@ -579,3 +580,18 @@ def test_the_readme_says_what_the_last_run_measured() -> None:
     part = f"at most {100 * established:.2g} %" if established else "none"
     assert f"{part} of the established callers" in said
     assert f"{100 * newcomers:.0f} % of the honest newcomers are slowed" in said
+
+
+def test_an_oracle_leaves_what_an_account_asks_until_its_first_look(tmp_path: Path) -> None:
+    analyzer = OnceAnalyzer(FittedAnalyzer(unlimited(tmp_path)))
+    same = (Prompt("Explain the same thing to me.", "same"),) * 10
+    parts = [same, *[prompts(10)] * 2]
+    looks = asyncio.run(first_looks(analyzer, parts, SHIPPED))
+    assert looks[0] == 10  # it never enters enough new ground, so it has all
+    assert 4 <= looks[1] == looks[2] <= 10
+
+
+def test_an_oracle_at_the_fourth_prompt_multiplies_account_days_by_what_a_day_obtains() -> None:
+    scenario = Scenario("x", accounts=10, each=52, per_day=26)
+    found = left_by_oracle(scenario, [4] * 10)
+    assert found == {"share_of_corpus": 0.0769, "account_days_multiplier": 6.5}
