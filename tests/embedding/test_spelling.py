@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import string
+from collections.abc import Callable
 
 import pytest
 
@@ -98,3 +99,39 @@ def test_english_in_cyrillic_letters_has_its_short_words_too(folder: Folder) -> 
     letters = str.maketrans(string.ascii_lowercase, "абцдефгхийклмнопярстувшхыз")
     said = "Write why winter is what you like, for which of few words we would know."
     assert _share(folder.fold(said.lower().translate(letters)), said) > 0.9
+
+
+CHANGED: dict[str, Callable[[str], str]] = {
+    "a letter dropped": lambda word: word[:2] + word[3:],
+    "a letter doubled": lambda word: word[:2] + word[1:],
+    "a letter put behind": lambda word: f"{word}z",
+    "a letter replaced": lambda word: f"{word[:2]}j{word[3:]}",
+    "letters stretched": lambda word: word[:2] + word[1] * 3 + word[2:],
+    "hyphens": lambda word: "-".join(word[at : at + 3] for at in range(0, len(word), 3)),
+    "a dot": lambda word: f"{word[:2]}.{word[2:]}",
+    "a star for a letter": lambda word: f"{word[:2]}*{word[3:]}",
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_text_whose_long_words_are_all_changed_has_most_of_them_again(
+    folder: Folder, change: str
+) -> None:
+    hidden = re.sub("[A-Za-z]{5,}", lambda word: CHANGED[change](word[0]), TASK)
+    said = {word for word in words(TASK).split() if len(word) > 4}
+    assert len(said & {*words(folder.fold(hidden)).split()}) > 0.6 * len(said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The well-known e-mail is re-used on-line by all of the co-workers.",
+        "Bjarnason, Thorsdottir and Olafsson met Gudmundson in Hafnarfjord; Sigurdson came too.",
+        "import numpy.linalg, os.path, self.config.name, my_module.read_csv and torch.nn.init",
+        "Il giovane pescatore riparava le reti sbiadite mentre i gabbiani volteggiavano.",
+        "Ang batang mangingisda ay nagkukumpuni ng kanyang lambat habang lumilipad ang mga ibon.",
+    ],
+    ids=["hyphens", "names", "code", "Italian", "Tagalog"],
+)
+def test_unknown_words_that_nobody_changed_stay(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text

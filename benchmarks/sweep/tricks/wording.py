@@ -173,6 +173,11 @@ def _slips(kind: str, share: float) -> Callable[[str, random.Random], str]:
     return slipped
 
 
+def _hyphened(word: re.Match[str]) -> str:
+    """Return a word with a hyphen after each three letters."""
+    return "-".join(word[0][at : at + 3] for at in range(0, len(word[0]), 3))
+
+
 def _in_slang(text: str) -> str:
     """Return a text as typed on a phone: short forms, and no capitals."""
     return _WORD(lambda word: _SLANG.get(word[0], word[0]), text.lower())
@@ -237,6 +242,9 @@ WORDINGS = (
     _drawn("dropped_fifth", _slips("dropped", 0.2)),
     _drawn("doubled_fifth", _slips("doubled", 0.2)),
     _drawn("key_beside_fifth", _slips("beside", 0.2)),
+    _drawn("dropped_everywhere", _slips("dropped", 1)),
+    _drawn("key_beside_everywhere", _slips("beside", 1)),
+    _of("hyphens_inside", lambda text: _LONG_WORD(_hyphened, text)),
     _of("slang", _in_slang),
     _drawn("slang_swapped", lambda text, draw: _in_slang(_slips("swapped", 0.2)(text, draw))),
     _drawn("frame_swapped", _framed_slips),

@@ -504,7 +504,7 @@ static int copy_latin(const Py_UCS4 *word, Py_ssize_t size, char *into)
 /* Reader.unknown, of lower case, with those again that stand there twice */
 static PyObject *lexicon_unknown(PyObject *object, PyObject *of)
 {
-    enum { SHORTEST = 3, MOST = 14 };
+    enum { SHORTEST = 3, MOST = 24 };
     Lexicon *self = (Lexicon *)object;
     const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
     Text text;

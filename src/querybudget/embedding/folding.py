@@ -67,11 +67,14 @@ class Folder:
 
     def _corrected(self, text: str, *, plain: bool) -> str:
         """Return a text with its misspelt words and short forms as they are meant."""
+        if plain:
+            text = self._reader.mender.joined(text)
         unknown = self._reader.unknown(text)
         if not unknown:
             return text
         text = slang.spelt_out(text, unknown)
-        return spelling.corrected(text, unknown, self._reader.by_letters, plain=plain)
+        text = spelling.corrected(text, unknown, self._reader.by_letters, plain=plain)
+        return self._reader.mender.read(text, unknown)
 
     def _unfolded(self, text: str) -> str:
         """Return what a text says, if it is not surely ordinary text."""
@@ -87,6 +90,7 @@ class Folder:
         if text != before:
             return text
         text = spelling.with_vowels(text, self._reader.by_consonants)
+        text = self._reader.mender.joined(text)
         if text != before:
             return text
         text = letters.unleeted(text, knows)

@@ -13,7 +13,7 @@ from itertools import islice
 
 from querybudget.coverage.lexicon import FORMAT, MARKS
 
-SHORTEST, LONGEST = 3, 14
+SHORTEST, LONGEST = 3, 24
 """Letters of a word that may be misspelt."""
 
 _PIECES = 24_000  # at the start of the vocabulary: those of English, the most frequent first

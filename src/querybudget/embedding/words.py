@@ -14,6 +14,7 @@ import numpy as np
 from querybudget.embedding import ciphers, spelling, wordplay
 from querybudget.embedding.kernel import FOLDED, PLAIN, RAW, READABLE, Lexicon
 from querybudget.embedding.letters import BEGINNING, LONGEST_WORD, with_run
+from querybudget.embedding.mending import Mender
 from querybudget.embedding.spelling import LONGEST, SHORTEST
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
@@ -65,6 +66,7 @@ _TABLES = (
     "by_letters",
     "by_shift",
     "by_sound",
+    "mender",
     "_followers",
 )
 
@@ -173,6 +175,11 @@ class Reader:
     def by_consonants(self) -> dict[str, str]:
         """Frequent words by their consonants, as `spelling.by_consonants` returns them."""
         return spelling.by_consonants(spelling.frequent(self._vocabulary))
+
+    @functools.cached_property
+    def mender(self) -> Mender:
+        """What guesses the words of a text most of whose unknown words were changed."""
+        return Mender(self._vocabulary)
 
     @functools.cached_property
     def by_inner_letters(self) -> dict[int, str]:

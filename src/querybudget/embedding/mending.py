@@ -1,0 +1,141 @@
+"""Guesses the words of a text most of whose unknown words are English ones that were changed.
+
+One letter dropped, put in or replaced; vowels left out or changed; letters repeated; signs inside
+words. A single word says little, since names and other languages have many that are near an English
+one. So a text is read so only if many of its words are unknown, most of these are near English
+ones, and one of them says how the prompt is phrased.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from itertools import islice
+
+from querybudget.coverage.lexicon import MARKS
+from querybudget.embedding.spelling import frequent
+
+SHORTEST = 4
+"""Letters of a word that is guessed."""
+
+_PIECES = 10_000  # at the start of the vocabulary: those in whose words a letter may be wrong
+_CONSONANTS = 4  # of a word that is told by them
+_LEAST = 4  # changed words of a text
+_SHARE = 0.6  # of its unknown words that are changed, at least
+_OF_ALL = 0.15  # of its words that are changed and long, at least
+_SIGNED = 3  # words with signs inside, of which half are words without them
+_SHARE_SIGNED = 0.5
+_SIGNS = r"[-.*~_\u00b7]"
+_WORDS = re.compile(r"[A-Za-z]+").sub
+_SIGNED_WORDS = re.compile(rf"(?<!\w)[A-Za-z]+(?:{_SIGNS}{{1,3}}[A-Za-z]+)+(?!\w)")
+_IN_WORD = re.compile(_SIGNS).sub
+_VOWELS = re.compile("[aeiou]+").sub
+_STRETCHED = re.compile(r"(.)\1{2,}")
+_REPEATED = re.compile(r"(.)\1+").sub
+
+
+class Mender:
+    """Knows which words are one slip away from frequent ones, by look-ups.
+
+    Args:
+        vocabulary: Words, the most frequent first.
+    """
+
+    def __init__(self, vocabulary: Collection[str]) -> None:
+        words = frequent(vocabulary)
+        self._words = frozenset(words)
+        self._without_a_letter: dict[int, str] = {}
+        for word in frequent(islice(vocabulary, _PIECES)):
+            if len(word) > SHORTEST:
+                for shorter in _shorter(word):
+                    self._without_a_letter.setdefault(hash(shorter), word)
+        self._by_skeleton: dict[int, str] = {}
+        for word in words:
+            self._by_skeleton.setdefault(hash(_skeleton(word)), word)
+
+    def read(self, text: str, unknown: Collection[str]) -> str:
+        """Return a text with the words that are guessed, if it is one that needs it.
+
+        Args:
+            text: The text.
+            unknown: Its words that are not known, in lower case.
+        """
+        if len(unknown) < max(_LEAST, _OF_ALL * text.count(" ")):
+            return text
+        changed = [word for word in unknown if len(word) >= SHORTEST and word.isalpha()]
+        if len(changed) < _LEAST:
+            return text
+        least = max(_LEAST, _OF_ALL * text.count(" "), _SHARE * len(changed))
+        missing = len(changed) - least  # words that may remain unknown
+        found: dict[str, str] = {}
+        for word in changed:
+            meant = self._guess(word)
+            if meant:
+                found[word] = meant
+            else:
+                missing -= 1
+            if missing < 0:
+                return text
+        if MARKS.keys().isdisjoint(found.values()):
+            return text
+        for word in unknown:
+            if word not in found and (meant := self._by_skeleton.get(hash(_skeleton(word)))):
+                found[word] = meant
+        return _WORDS(lambda word: found.get(word[0].lower(), word[0]), text)
+
+    def joined(self, text: str) -> str:
+        """Return a text without the signs that stand inside its words."""
+        if sum(map(text.count, "-*~_\u00b7.")) - text.count(". ") < _SIGNED:
+            return text
+        signed = {word.lower() for word in _SIGNED_WORDS.findall(text)}
+        if len(signed) < _SIGNED:
+            return text
+        bare = {word: _IN_WORD("", word) for word in signed}
+        found = {word: meant for word, whole in bare.items() if (meant := self._whole(word, whole))}
+        if len(found) < max(_SIGNED, _SHARE_SIGNED * len(signed)):
+            return text
+        return _SIGNED_WORDS.sub(lambda word: found.get(word[0].lower(), word[0]), text)
+
+    def _whole(self, signed: str, bare: str) -> str | None:
+        if bare in self._words:
+            return bare
+        return self._with_other_letter(bare) if "*" in signed else None
+
+    def _guess(self, word: str) -> str | None:
+        return (
+            self._without_repeats(word) or self._with_other_letter(word) or self._with_vowels(word)
+        )
+
+    def _with_other_letter(self, word: str) -> str | None:
+        found = self._without_a_letter.get(hash(word))
+        if found:
+            return found
+        for shorter in _shorter(word):
+            if len(shorter) > SHORTEST and shorter in self._words:
+                return shorter
+            other = self._without_a_letter.get(hash(shorter))
+            if other and len(other) == len(word):
+                return other
+        return None
+
+    def _without_repeats(self, word: str) -> str | None:
+        """Return the word that has some letter three times or more in a row."""
+        if _STRETCHED.search(word) is None:
+            return None
+        once, twice = _STRETCHED.sub(r"\1", word), _STRETCHED.sub(r"\1\1", word)
+        return next((found for found in (once, twice) if found in self._words), None)
+
+    def _with_vowels(self, word: str) -> str | None:
+        skeleton = _skeleton(word)
+        told = len(skeleton) >= _CONSONANTS or len(skeleton) == len(word)
+        return self._by_skeleton.get(hash(skeleton)) if told else None
+
+
+def _shorter(word: str) -> Iterator[str]:
+    for at in range(len(word)):
+        yield word[:at] + word[at + 1 :]
+
+
+def _skeleton(word: str) -> str:
+    """Return the consonants of a word, each once where it is repeated."""
+    return _REPEATED(r"\1", _VOWELS("", word))
