@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     while (message := await receive())["type"] == "websocket.receive":
-        await send({"type": "websocket.send", "text": message["text"]})
+        await send({"type": "websocket.send", "text": message.get("text", "")})
 
 
 @pytest.mark.anyio
@@ -181,6 +182,10 @@ DEAR = {
     "within": text('{"type": "session.update", "session": {"model" : "dear"}}'),
     "with escapes": text(r'{"mod\u0065l": "d\u0065ar"}'),
     "as bytes": {"type": "websocket.receive", "bytes": b'{"setup": {"model": "dear"}}', "text": ""},
+    "in capitals": text('{"Session": {"MODEL": "dear"}}'),
+    "as a resource": text('{"setup": {"model": "models/dear"}}'),
+    "in UTF-16": {"type": "websocket.receive", "bytes": '{"model": "dear"}'.encode("utf-16")},
+    "in UTF-32": {"type": "websocket.receive", "bytes": '{"model": "dear"}'.encode("utf-32-be")},
     "of many": text("".join(f'{{"model": "m{n}"}}' for n in range(99)) + '{"model": "dear"}'),
 }
 
@@ -193,7 +198,7 @@ async def test_a_budget_of_a_model_applies_from_the_message_that_names_it(
     budget = {"name": "dear", "limit": "2 requests/day", "match": {"model": "dear"}}
     edge = make_edge(echo, {"budgets": [budget]})
     quoted = text(r'{"input": "what does {\"model\": \"dear\"} mean?"}')
-    messages = [CONNECT, quoted, first, text("go on"), text("go on")]
+    messages = [CONNECT, quoted, first, text("go on"), text("go on"), GONE]
     driven = await drive(edge.app, socket_scope(query_string=b"model=cheap"), messages)
     kinds = [m["type"] for m in driven.sent]
     assert kinds[1:] == [*(["websocket.send"] * 3), "websocket.close"]
@@ -201,7 +206,9 @@ async def test_a_budget_of_a_model_applies_from_the_message_that_names_it(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("named", ['"model": "x"', r'"mod\u0065l": "x"', '"sound": "x"'])
+@pytest.mark.parametrize(
+    "named", ['"model": "x"', '"Model": "x"', r'"mod\u0065l": "x"', '"sound": "x"']
+)
 async def test_a_long_message_that_may_name_a_model_counts_for_all(
     make_edge: MakeEdge, named: str
 ) -> None:
@@ -246,6 +253,22 @@ async def test_a_socket_holds_its_lease_while_it_is_open(make_edge: MakeEdge) ->
     gone = {"type": "websocket.disconnect", "code": 1000}
     await drive(edge.app, socket_scope(), [CONNECT, text("one"), gone])
     assert held == [1, 1]
+    assert edge.held == 0
+
+
+@pytest.mark.anyio
+async def test_a_socket_whose_end_its_server_never_tells_holds_nothing_once_it_is_cancelled(
+    make_edge: MakeEdge,
+) -> None:
+    """hypercorn tells no end of one whose client sends data before it is accepted."""
+    edge = make_edge(echo, {"budgets": [{"name": "parallel", "limit": "1 concurrent"}]})
+    received, sent = asyncio.Queue[Message](), asyncio.Queue[Message]()
+    received.put_nowait(CONNECT)
+    task = asyncio.ensure_future(edge.app(socket_scope(), received.get, sent.put))
+    assert (await sent.get())["type"] == "websocket.accept"
+    assert edge.held == 1
+    task.cancel()
+    await asyncio.wait((task,))
     assert edge.held == 0
 
 

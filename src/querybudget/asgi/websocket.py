@@ -34,7 +34,12 @@ LONGEST_READ = 64 * 1024
 """Characters of a message in which names of models are looked for. A longer one that may name one
 counts for every model."""
 
-_MODEL = re.compile(r'"model"\s*+:\s*+"([^"\\]*+)"')
+_MODEL = re.compile(r'"model"\s*+:\s*+"([^"\\]*+)"', re.IGNORECASE)  # as Go's readers ignore it
+_NAMED = re.compile(r'"model"|\\u00', re.IGNORECASE)
+_RESOURCE = "models/"
+"""How Gemini's messages begin the name of a model; budgets and prices name it without."""
+
+_NUL = b"\0"
 _ESCAPE = re.compile(r"\\(?:u00([2-7][0-9A-Fa-f])|/)")
 HANDSHAKE = Call(Dialect.PROBLEM, "handshake", stream=True, generates=False)
 
@@ -57,15 +62,21 @@ def models_said(message: Message) -> tuple[str, ...] | None:
 
     None of a message that is longer than `LONGEST_READ`, if it may name one.
     """
-    payload: bytes | None = message.get("bytes")
-    text: str = (
-        payload.decode(errors="replace") if payload is not None else message.get("text") or ""
-    )
+    text = _said(message)
     if len(text) > LONGEST_READ:
-        return None if '"model"' in text or "\\u00" in text else ()
+        return None if _NAMED.search(text) else ()
     if "\\" in text:
         text = _ESCAPE.sub(lambda found: chr(int(found[1] or "2f", 16)), text)
-    return tuple(dict.fromkeys(filter(None, _MODEL.findall(text))))
+    names = (name.removeprefix(_RESOURCE) for name in _MODEL.findall(text))
+    return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _said(message: Message) -> str:
+    """Return a message's text. Of UTF-16 and UTF-32, which Python's ``json`` reads, its ASCII."""
+    payload: bytes | None = message.get("bytes")
+    if payload is None:
+        return message.get("text") or ""
+    return payload.replace(_NUL, b"").decode(errors="replace")
 
 
 class WebSocketSession:
