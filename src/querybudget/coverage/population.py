@@ -39,7 +39,7 @@ TWO_KINDS_SCORE = MICRO
 """Score of one that is touched at the share of `Suspects.refuse`, if another kind of evidence
 agrees. Nobody else is refused."""
 
-LENIENCY = 4
+LENIENCY = 2
 """How many times the shipped share a learnt one may be."""
 
 STRICTNESS = 2
