@@ -70,6 +70,11 @@ def test_a_number_in_a_clause_makes_it_no_other_one() -> None:
     assert found[8:] == [*TASKS[8:]]
 
 
+def test_a_date_in_a_clause_ends_it_nowhere() -> None:
+    texts = [f"[{n}.11.2026 {n % 24}:05] Dear team, {task}" for n, task in enumerate(TASKS)]
+    assert left_of(texts)[8:] == [*TASKS[8:]]
+
+
 def test_how_some_of_many_texts_begin_stays() -> None:
     texts = [f"{('How do I', 'Where is', 'Why is')[n % 3]} {task}" for n, task in enumerate(TASKS)]
     assert left_of(texts) == texts

@@ -35,8 +35,8 @@ _LAST = 255
 _HALVED = bytes(count >> 1 for count in range(256))
 _ENDED = r"\n|[\u3002\uff01\uff1f\uff1a\uff0c]"
 _OPENING = re.compile(
-    rf"[^.,:;!?\n\u3002\uff01\uff1f\uff1a\uff0c]{{1,{SHORT}}}"
-    rf"(?:[.,:;!?]+(?=\s)|\s[-\u2013\u2014](?=\s)|{_ENDED})\s*"
+    rf"(?:[^.,:;!?\n\u3002\uff01\uff1f\uff1a\uff0c]|[.,:;!?](?!\s)){{1,{SHORT}}}"
+    rf"(?:[.,:;!?](?=\s)|\s[-\u2013\u2014](?=\s)|{_ENDED})\s*"
 ).match
 _INNER = re.compile(rf"(?:[.,:;!?)\"'\u201d]\s|{_ENDED})\s*").finditer
 _NUMBERS = re.compile(r"\d+").sub
