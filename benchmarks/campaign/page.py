@@ -1,6 +1,7 @@
 """The result as tables: on the terminal, and in docs/campaigns.md between markers.
 
-`python -m benchmarks.campaign.page` puts those of benchmarks/results/campaign.json into the page.
+`python -m benchmarks.campaign.page` puts those of benchmarks/results/campaign.json into the page,
+and what they come to into the README.
 """
 
 from __future__ import annotations
@@ -8,14 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from benchmarks.sweep.report import Table
 
-__all__ = ["BEGINS", "ENDS", "PAGE", "RESULT", "before", "filled", "show", "tables"]
+__all__ = [
+    "BEGINS",
+    "ENDS",
+    "PAGE",
+    "README",
+    "RESULT",
+    "before",
+    "filled",
+    "show",
+    "summed_up",
+    "tables",
+]
 
 HOME = Path(__file__).parents[2]
 PAGE, RESULT = HOME / "docs/campaigns.md", HOME / "benchmarks/results/campaign.json"
+README = HOME / "README.md"
 
 Result = Mapping[str, Any]
 
@@ -58,12 +72,55 @@ def filled(page: str, result: Result) -> str:
     Raises:
         ValueError: The page has no markers.
     """
+    return _between(page, "\n\n".join(_written(table) for table in tables(result) if table.rows))
+
+
+def summed_up(page: str, result: Result) -> str:
+    """Return a page with what the figures come to between its markers, in sentences.
+
+    Raises:
+        ValueError: The page has no markers.
+        KeyError: A scenario that it speaks of was not measured.
+    """
+    return _between(page, fill(_summary(result["scenarios"]), 118))
+
+
+def _summary(found: Mapping[str, Any]) -> str:
+    """Return in sentences what campaigns obtain, and what it costs honest callers."""
+    share = {name: one["share_of_corpus"] for name, one in found.items()}
+    tied = max(share["organisation_shared"], share["network_shared"], share["payment_shared"])
+    worded = max(share[f"template_{one}"] for one in ("same", "word", "date"))
+    whole = found["nothing_shared"]
+    disturbed = [
+        max(one[member] for one in found.values() if one[member] is not None)
+        for member in ("honest_disturbed", "honest_newcomers_disturbed")
+    ]
+    refused = sum(one["honest_refused"] for one in found.values())
+    return (
+        "In [a simulation](docs/campaigns.md#how-well-it-does), 1,000 new accounts ask 26 times a"
+        f" day each. They obtain at most {_round(tied)} of the sweep if they share an organisation,"
+        f" a network or a payment method, and at most {_round(worded)} with one system prompt,"
+        " other words and dates in it included. With all of it in other words for each account"
+        f" they obtain {_round(share['template_paraphrase'])}. If they share nothing and are half"
+        f" of all newcomers, they obtain {_round(share['nothing_shared'])}, or"
+        f" {_round(whole['share_in_full_at_any_price'])} at any price; if they are one newcomer in"
+        f" fifty, {_round(share['nothing_shared_2_percent'])}; with one topic for each account,"
+        f" {_round(share['topic_each'])}. Beside the worst of these campaigns,"
+        f" {_round(disturbed[0])} of the established callers and {_round(disturbed[1])} of the"
+        f" honest newcomers are slowed or degraded. Honest callers refused: {refused or 'none'}."
+        f" {whole['simulated']['accounts']} accounts are simulated for the thousand."
+    )
+
+
+def _round(value: float) -> str:
+    return f"{100 * value:.2g} %"
+
+
+def _between(page: str, text: str) -> str:
     if BEGINS not in page or ENDS not in page:
         raise ValueError(f"expected the markers {BEGINS} and {ENDS}")
     before, _, rest = page.partition(BEGINS)
-    after = rest.partition(ENDS)[2]
-    inside = "\n\n".join(_written(table) for table in tables(result) if table.rows)
-    return f"{before}{BEGINS}\n{inside}\n{ENDS}{after}"
+    return f"{before}{BEGINS}\n{text}\n{ENDS}{rest.partition(ENDS)[2]}"
 
 
 def _goals(result: Result) -> Table:
@@ -159,4 +216,6 @@ def _after(seconds: int | None) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(), json.loads(RESULT.read_bytes())))
+    last = json.loads(RESULT.read_bytes())
+    PAGE.write_text(filled(PAGE.read_text(), last))
+    README.write_text(summed_up(README.read_text(), last))
