@@ -73,7 +73,7 @@ class Prompt:
         said += [
             message
             for message in self._talk()
-            if isinstance(message, dict) and _role(message) in _SYSTEM_ROLES
+            if message and isinstance(message, dict) and _role(message) in _SYSTEM_ROLES
         ]
         return text_within_list(said, self._names)
 
