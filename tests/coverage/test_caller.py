@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from querybudget.coverage.calibration import Calibration
@@ -23,7 +23,7 @@ from querybudget.coverage.group import (
 )
 from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.response import Stage
-from querybudget.coverage.stream import Newest, Stream
+from querybudget.coverage.stream import Newest, Stream, begins
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 NOW = 1_700_000_000_000_000
@@ -243,12 +243,34 @@ def test_a_later_look_is_at_the_stream_that_the_caller_has_begun_last() -> None:
 def test_new_chunks_that_are_unlike_those_before_are_judged_by_themselves() -> None:
     stream, newest = Stream(), Stream()
     for cell in range(40):
-        stream.observe((chunk(cell),))
-    newest.observe([msgspec.structs.replace(chunk(cell), leaning=(99, 99)) for cell in range(8)])
+        stream.observe((chunk(cell),), [True])
+    unlike = [msgspec.structs.replace(chunk(cell), leaning=(99, 99)) for cell in range(8)]
+    newest.observe(unlike, begins(unlike))
     alone = newer(Stream(evidence=-(10**6)), newest.sums)
     assert newer(Stream(evidence=alone - 1), newest.sums) == alone
     assert newer(Stream(evidence=alone + 1), newest.sums) == alone + 1
     assert alone > newer(Stream(evidence=-(10**6)), stream.sums)
+
+
+def unlike_the_last(place: int) -> Chunk:
+    """A chunk that has nothing in common with the one before it."""
+    point = bytearray(32)
+    point[place % 4 :: 4] = [44] * 8
+    return msgspec.structs.replace(chunk(2 * place), point=bytes(point))
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 64), min_size=1, max_size=4))
+def test_packed_tasks_are_judged_as_if_they_came_one_by_one(sizes: list[int]) -> None:
+    packed, apart, place = CallerProfile(), CallerProfile(), 0
+    for size in sizes:
+        tasks = tuple(unlike_the_last(place + number) for number in range(size))
+        place += size
+        packed.observe(Observation(said=tasks, items=tuple(range(size))), NOW)
+        for task in tasks:
+            apart.observe(Observation(said=(task,)), NOW)
+    assert (packed.said, packed.newest) == (apart.said, apart.newest)
+    assert (packed.last_score, packed.peak) == (apart.last_score, apart.peak)
 
 
 def test_a_pardon_takes_nothing_back_that_groups_have_not_heard_of() -> None:

@@ -13,12 +13,14 @@ from querybudget.coverage import evidence
 from querybudget.coverage.evidence import (
     CERTAIN_SCORE,
     FEATURES,
+    FED_MARGIN,
     LOOKS,
     VIEWS,
     combined,
     features,
     look,
     score,
+    suspicion,
     views,
 )
 from querybudget.coverage.fitted import (
@@ -33,7 +35,7 @@ from querybudget.coverage.fitted import (
     WEIGHT,
 )
 from querybudget.coverage.response import SUSPECT_SCORE
-from querybudget.coverage.stream import MOST, PART, SUMS, Newest, Stream
+from querybudget.coverage.stream import MOST, PART, SUMS, Newest, Stream, begins
 from querybudget.coverage.style import WORD_BITS
 from tests.coverage.test_caller import chunk
 
@@ -43,7 +45,7 @@ of_views = st.fixed_dictionaries({view: st.floats(FLOOR, CAP) for view in VIEWS}
 def stream_of(cells: range) -> Stream:
     stream = Stream()
     for cell in cells:
-        stream.observe([chunk(cell)])
+        stream.observe([chunk(cell)], [True])
     return stream
 
 
@@ -98,7 +100,7 @@ def test_a_few_calls_that_read_much_do_not_show_that_a_caller_jumps() -> None:
 def test_a_stream_is_looked_at_when_it_has_grown_by_a_quarter() -> None:
     stream, looked = Stream(), []
     for cell in range(200):
-        stream.observe([chunk(cell)])
+        stream.observe([chunk(cell)], [True])
         if look(stream):
             looked.append(stream.chunks)
     assert looked == [count for count in LOOKS if count <= 200]
@@ -109,7 +111,7 @@ def test_one_unlucky_look_counts_half(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "combined", lambda _: next(found))
     stream, seen = Stream(), []
     for cell in range(8):
-        stream.observe([chunk(cell)])
+        stream.observe([chunk(cell)], [True])
         if look(stream):
             seen.append(stream.evidence)
     assert seen == [-4_000, 2_000, 2_000]
@@ -132,7 +134,7 @@ def test_features_do_not_depend_on_which_bits_words_have() -> None:
         bits = int.from_bytes(part.words, "little")
         moved = (bits << shift | bits >> WORD_BITS - shift) & (1 << WORD_BITS) - 1
         words = moved.to_bytes(WORD_BITS // 8, "little")
-        turned.observe([msgspec.structs.replace(part, words=words)])
+        turned.observe([msgspec.structs.replace(part, words=words)], [True])
     assert features(turned) == pytest.approx(features(plain))
 
 
@@ -184,17 +186,32 @@ def test_no_single_part_decides() -> None:
     assert stream.newest == stream.last_part
 
 
-@given(st.lists(st.integers(-3_000, 9_000), min_size=2, max_size=2))
-def test_the_newest_chunks_only_add_to_evidence(found: list[int]) -> None:
+@given(st.lists(st.integers(-3_000, 9_000), min_size=2, max_size=2), st.sampled_from(LOOKS))
+def test_the_newest_chunks_only_add_to_suspicion(found: list[int], looked: int) -> None:
     evidence, newest = found
-    assert Stream(evidence=evidence, newest=newest).most_evidence == max(found)
-    assert Stream(evidence=evidence).most_evidence == evidence
+    alone = suspicion(Stream(evidence=evidence, looked=looked))
+    both = suspicion(Stream(evidence=evidence, newest=newest, looked=looked))
+    assert both == max(alone, suspicion(Stream(evidence=-(10**6), newest=newest, looked=looked)))
+
+
+@given(st.integers(-3_000, 9_000))
+def test_the_same_evidence_says_more_after_more_new_ground(evidence: int) -> None:
+    found = [suspicion(Stream(evidence=evidence, looked=looked)) for looked in LOOKS]
+    assert found == sorted(found)
+    assert found[0] == evidence < found[-1]
+
+
+@given(st.integers(-3_000, 9_000), st.sampled_from(LOOKS))
+def test_what_is_fed_always_needs_more(evidence: int, looked: int) -> None:
+    stream = Stream(evidence=evidence, looked=looked)
+    assert suspicion(stream, fed=True) == evidence - 1_000 * FED_MARGIN < suspicion(stream)
 
 
 def test_the_way_from_task_to_task_is_a_step_as_from_call_to_call() -> None:
     packed, apart = Stream(), stream_of(range(0, 12, 2))
-    packed.observe([chunk(cell) for cell in range(0, 12, 2)], range(6))
+    chunks = [chunk(cell) for cell in range(0, 12, 2)]
+    packed.observe(chunks, begins(chunks, range(6)))
     assert packed == apart
     together = Stream()
-    together.observe([chunk(cell) for cell in range(0, 12, 2)])
+    together.observe(chunks, begins(chunks))
     assert together.sums[1:3] == [0, 0]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.coverage.observation import GOES_ON, Chunk
-from querybudget.coverage.stream import SUMS, Stream
+from querybudget.coverage.stream import SUMS, Stream, begins
 from tests.coverage.test_caller import chunk
 
 FOLLOWED = SUMS.index("followed")
@@ -32,8 +32,8 @@ def about(*sides: int) -> list[Chunk]:
 def steps(chunks: Sequence[Chunk], items: Sequence[int] = ()) -> int:
     """Steps of a call that comes after another."""
     stream = Stream()
-    stream.observe([towards(3, 99)])
-    stream.observe(chunks, items)
+    stream.observe([towards(3, 99)], [True])
+    stream.observe(chunks, begins(chunks, items, stream.last_point))
     return stream.sums[FOLLOWED]
 
 
@@ -65,7 +65,7 @@ def test_a_piece_about_something_else_is_a_step() -> None:
 
 def test_a_piece_before_which_nothing_was_seen_is_taken_in() -> None:
     stream = Stream()
-    stream.observe(about(0), [GOES_ON])
+    stream.observe(about(0), begins(about(0), [GOES_ON]))
     assert (stream.chunks, stream.sums[FOLLOWED]) == (1, 0)
 
 
@@ -80,8 +80,9 @@ def test_a_call_takes_at_least_one_step_and_at_most_one_for_each_item(
 @given(st.lists(st.integers(0, SIDES - 1), min_size=1, max_size=24))
 def test_items_change_nothing_but_steps(sides: list[int]) -> None:
     whole, packed = Stream(), Stream()
-    whole.observe(about(*sides))
-    packed.observe(about(*sides), range(len(sides)))
+    chunks = about(*sides)
+    whole.observe(chunks, begins(chunks))
+    packed.observe(chunks, begins(chunks, range(len(sides))))
     changed = {
         name for name, one, other in zip(SUMS, whole.sums, packed.sums, strict=True) if one != other
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from querybudget.coverage.evidence import FIRST_LOOK, VIEWS
+from querybudget.coverage.evidence import ADDED, ADDED_TO_NEWEST, FIRST_LOOK, SETTLED, VIEWS
 from querybudget.coverage.group import FEWEST, POOL_LOOKS, lower_bound
 from tools.score.model import Floats, Model, balanced, fit
 from tools.score.streams import GRID, SWEEPS, Streams
@@ -107,9 +107,16 @@ def evaluate(every: Streams) -> Bounds:
 def thresholds(every: Streams, evidence: Floats) -> tuple[float, float]:
     """Return the evidence that is suspect, and that which no honest caller reached."""
     here = np.isin(every.kind, HONEST) & ~every.thin
-    highest = _highest(evidence)[here]
+    highest = _highest(suspicion(evidence))[here]
     suspect = float(np.quantile(highest, 1 - MAX_FALSE_SHARE))
     return suspect, max(float(highest.max()), suspect) + MARGIN
+
+
+def suspicion(evidence: Floats) -> Floats:
+    """Return the evidence behind a caller's score: at all looks, then of its parts."""
+    added = np.full(evidence.shape[1], ADDED_TO_NEWEST)
+    added[: len(GRID)] = np.where(GRID >= SETTLED, ADDED, 0.0)
+    return evidence + added
 
 
 def found_shares(every: Streams, evidence: Floats, suspect: float) -> Floats:
@@ -151,7 +158,7 @@ def _early(evidence: Floats) -> NDArray[np.bool_]:
 
 def _first_calls(every: Streams, evidence: Floats, suspect: float) -> NDArray[np.int64]:
     """Return the calls each stream had made when it was first suspect; a billion for never."""
-    over = (evidence > suspect) & ~_early(evidence)
+    over = (suspicion(evidence) > suspect) & ~_early(evidence)
     calls = np.concatenate([every.calls, every.part_calls], axis=1)
     first: NDArray[np.int64] = np.where(over, calls, 10**9).min(1)
     return first
@@ -209,7 +216,7 @@ def _print_found(name: str, every: Streams, evidence: Floats, suspect: float) ->
 
 
 def _print_each(every: Streams, evidence: Floats, suspect: float) -> None:
-    first, highest = _first_calls(every, evidence, suspect), _highest(evidence)
+    first, highest = _first_calls(every, evidence, suspect), _highest(suspicion(evidence))
     for name in sorted(set(every.corpus)):
         here = (every.corpus == name) & np.isin(every.kind, [*HONEST, "gateway", *SWEEPS])
         here &= ~every.thin

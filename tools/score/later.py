@@ -28,7 +28,7 @@ from benchmarks.sweep.scoring import Fits, read_fits, score_with
 from querybudget.coverage.caller import NEWEST
 from querybudget.coverage.evidence import look, newer
 from querybudget.coverage.observation import Chunk
-from querybudget.coverage.stream import Newest, Stream
+from querybudget.coverage.stream import Newest, Stream, begins
 from tools.score.evaluation import HONEST, TAILS
 from tools.score.model import balanced
 from tools.score.streams import CELLS_PER_BIT, observed
@@ -58,7 +58,7 @@ def evidence_of(calls: Sequence[Sequence[Chunk]]) -> Floats:
                 new.append(chunk)
         if not new:
             continue
-        part = newest.add(0, stream.observe(new))
+        part = newest.add(0, stream.observe(new, begins(new)))
         look(stream, part)
         sums = part or newest.sums
         reached = int(np.searchsorted(AT, stream.chunks, "right"))

@@ -23,7 +23,7 @@ from querybudget.adapters.base import Call, Channel, Dialect, Segment
 from querybudget.coverage.evidence import FEATURES, LAST_CURVE, LOOKS, features
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.stream import PART as CHUNKS
-from querybudget.coverage.stream import Stream
+from querybudget.coverage.stream import Stream, begins
 from querybudget.embedding import analyzer, recogniser, selection
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
@@ -187,12 +187,12 @@ def _followed(
                 new.append(msgspec.structs.replace(chunk, leaning=()))
         if not new:
             continue
-        stream.observe(new)
+        stream.observe(new, begins(new))
         total += added
         place = int(np.searchsorted(GRID, stream.chunks, "right")) - 1
         if place >= 0:
             looks.note(place, stream, total, call)
-        part.observe(new)
+        part.observe(new, begins(new))
         of_part += added
         if part.chunks >= CHUNKS and number < MOST_PARTS:
             parts.note(number, part, of_part, call)

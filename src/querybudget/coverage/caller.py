@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import msgspec
 
 from querybudget.coverage.calibration import BINS, Calibration, bin_of
-from querybudget.coverage.evidence import FED_MARGIN, FIRST_LOOK, look, newer, score
+from querybudget.coverage.evidence import FIRST_LOOK, look, newer, next_look, score, suspicion
 from querybudget.coverage.group import (
     ALL_TAILS,
     DAY,
@@ -32,7 +32,7 @@ from querybudget.coverage.group import (
 from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
-from querybudget.coverage.stream import FORM, MOST, Newest, Stream
+from querybudget.coverage.stream import FORM, MOST, Newest, Stream, begins
 from querybudget.coverage.trace import Trace
 
 EASE = 10_000
@@ -54,7 +54,6 @@ _TWO = 2
 _CELLS_PER_BIT = 2
 """Cells that are one piece of ground. Which cells these are follows from the deployment's key."""
 _CELL_BYTES = FINE // _CELLS_PER_BIT // 8
-_FED_MARGIN = round(1_000 * FED_MARGIN)
 _OPAQUE_BITS = 384
 _OPAQUE_BYTES = frozenset({0, _OPAQUE_BITS // 8, 64})
 """Sizes of the bitmap of what cannot be read: before the first, and of profiles that are older."""
@@ -257,8 +256,22 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         number: int,
         items: Sequence[int] = (),
     ) -> int:
-        """Add new ground to a stream; return its last look if it was looked at, else -1."""
-        added = stream.observe(chunks, items)
+        """Add new ground to a stream; return its last look if it was looked at, else -1.
+
+        A call may say many chunks. They are looked at as if they came one by one: a call that
+        packs many tasks has no more room than as many calls. What is fed is looked at once a call:
+        looks within one document would confirm each other.
+        """
+        begin, done, reached = begins(chunks, items, stream.last_point), 0, -1
+        while done < len(chunks):
+            room = min(next_look(stream), self.newest.room(number))
+            some = slice(done, None if number == FED else done + room)
+            added = stream.observe(chunks[some], begin[some])
+            reached, done = max(reached, self._look(stream, added, now, number)), done + added[0]
+        return reached
+
+    def _look(self, stream: Stream, added: Sequence[int], now: int, number: int) -> int:
+        """Look at a stream that has grown, if it is time; return its last look, or -1."""
         part = () if number == FED else self.newest.add(number, added)
         reasons = look(stream, part)
         if number == self.newest.number:
@@ -268,7 +281,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         if stream.chunks >= FIRST_LOOK:
             self.looked_at = now
             self._record(now, reasons)
-        if stream.chunks > MOST:
+        if stream.chunks >= MOST:
             stream.halve()
         return stream.looked
 
@@ -276,7 +289,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         """Keep a new score if it is higher than what remains of the last one."""
         streams = [*self.said, self.fed] if self.fed else self.said
         judged = [
-            score(each.most_evidence - (_FED_MARGIN if each is self.fed else 0))
+            score(suspicion(each, fed=each is self.fed))
             for each in streams
             if each.looked >= FIRST_LOOK
         ]

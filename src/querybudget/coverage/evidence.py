@@ -11,7 +11,8 @@ single view can make a caller suspect.
 A stream is looked at when it has grown by a quarter. Evidence is the mean of two looks in turn, so
 it has to hold while new ground comes in. The newest `PART` chunks are judged apart,
 again two parts in turn: a sweep that begins after honest calls, or among them, is plain there long
-before it is in the whole. `SUSPECT` and `CERTAIN` are stated as errors over a whole life, all looks
+before it is in the whole. For a caller's own score, both count a little more than the first looks
+(`ADDED`). `SUSPECT` and `CERTAIN` are stated as errors over a whole life, all looks
 together: see `querybudget.coverage.fitted`.
 
 The weights are a logistic regression on the rates of labelled prompts, fitted by tools/score.
@@ -54,6 +55,14 @@ kinds than what honest callers say."""
 
 FIRST_LOOK: Final = 32
 """Chunks of new ground before which no caller is suspect."""
+
+SETTLED: Final = 63
+"""Chunks of new ground from which on a stream's rates vary little."""
+
+ADDED, ADDED_TO_NEWEST = 0.25, 0.1
+"""What is added for a caller's own score, in log-odds, to the evidence of a stream that is
+`SETTLED`, and to that of newest chunks. Honest callers are most extreme at their first looks: with
+one threshold for all looks, the first ones would use up the error that a whole life may have."""
 
 LAST_CURVE: Final = 400
 """Chunks from which on the honest curves are taken as flat."""
@@ -200,6 +209,12 @@ def look(stream: Stream, part: Sequence[int] = ()) -> tuple[Reason, ...]:
     return tuple(sorted(reasons, key=lambda reason: -reason.share))
 
 
+def next_look(stream: Stream) -> int:
+    """Return after how many chunks more, at least one, a stream is to be looked at."""
+    due = next((count for count in LOOKS if count > stream.chunks), 0)
+    return max(1, due - stream.chunks)
+
+
 def _newest(stream: Stream, part: Sequence[int]) -> dict[str, float]:
     """Judge a full part.
 
@@ -211,7 +226,29 @@ def _newest(stream: Stream, part: Sequence[int]) -> dict[str, float]:
     if stream.last_part is not None:
         stream.newest = (now + stream.last_part) // 2
     stream.last_part = now
-    return found if stream.most_evidence == stream.newest else {}
+    if stream.newest is None or suspicion(stream) > _of_newest(stream.newest):
+        return {}
+    return found
+
+
+def suspicion(stream: Stream, *, fed: bool = False) -> int:
+    """Return the evidence behind a caller's score, in thousandths of log-odds.
+
+    It is that of all of a stream or of its newest chunks, whichever is more, each with what is
+    added to it.
+
+    Args:
+        stream: The stream.
+        fed: Whether it is what is fed. That needs `FED_MARGIN` more, and nothing is added to it.
+    """
+    if fed:
+        return stream.evidence - round(1_000 * FED_MARGIN)
+    whole = stream.evidence + round(1_000 * ADDED) * (stream.looked >= SETTLED)
+    return whole if stream.newest is None else max(whole, _of_newest(stream.newest))
+
+
+def _of_newest(evidence: int) -> int:
+    return evidence + round(1_000 * ADDED_TO_NEWEST)
 
 
 def newer(stream: Stream, newest: Sequence[int]) -> int:

@@ -93,24 +93,18 @@ class Stream(msgspec.Struct, array_like=True):
         """Number of chunks."""
         return self.sums[0]
 
-    @property
-    def most_evidence(self) -> int:
-        """Evidence of all of it or of its newest chunks, whichever is more."""
-        return self.evidence if self.newest is None else max(self.evidence, self.newest)
-
-    def observe(self, chunks: Sequence[Chunk], items: Sequence[int] = ()) -> Sequence[int]:
+    def observe(self, chunks: Sequence[Chunk], begin: Sequence[bool]) -> Sequence[int]:
         """Add those chunks of one call that entered new ground, in order.
 
         Args:
-            chunks: The chunks.
-            items: The item that each belongs to, `GOES_ON` for one that an earlier call began;
-                empty if all belong to one.
+            chunks: The chunks, or some that follow each other.
+            begin: What `begins` returns for these.
 
         Returns:
             What they add to the sums.
         """
         total: Sequence[int] = _NO_SUMS
-        for chunk, first in zip(chunks, _begin(chunks, items, self.last_point), strict=True):
+        for chunk, first in zip(chunks, begin, strict=True):
             added = [1]
             added += self._add_vector(chunk.point, first=first)
             added += self._add_words(chunk.words)
@@ -150,12 +144,20 @@ class Stream(msgspec.Struct, array_like=True):
         return new, used.bit_count()
 
 
-def _begin(chunks: Sequence[Chunk], items: Sequence[int], last_point: bytes) -> list[bool]:
+def begins(
+    chunks: Sequence[Chunk], items: Sequence[int] = (), last_point: bytes = b""
+) -> list[bool]:
     """Return with which chunks of a call a task begins.
 
     The first always does, unless it goes on in the middle of a sentence and is about the same as
     the last chunk before it. The first of any other item does if the call's items are about
     different things. Otherwise they are sections of one task.
+
+    Args:
+        chunks: Those that entered new ground, in order.
+        items: The item that each belongs to, `GOES_ON` for one that an earlier call began; empty if
+            all belong to one.
+        last_point: Vector of the last chunk before the call.
     """
     begin = [True] + [False] * (len(chunks) - 1)
     if items:
@@ -190,6 +192,10 @@ class Newest(msgspec.Struct, array_like=True):
         """Refuse what was stored and is damaged."""
         if len(self.sums) != len(SUMS) or min(self.sums[0], self.number, self.beside) < 0:
             raise ValueError("expected sums of the newest chunks")
+
+    def room(self, number: int) -> int:
+        """Return how many chunks more of a stream are a full part."""
+        return PART - self.sums[0] if number == self.number else PART
 
     def add(self, number: int, added: Sequence[int]) -> Sequence[int]:
         """Add what a stream has grown by, if it is its turn or the other stream stands still.
