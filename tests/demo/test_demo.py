@@ -90,7 +90,7 @@ def test_the_sweeper_is_shown_no_figure(shown: str) -> None:
 
 
 def test_callers_ask_something_else_each_time() -> None:
-    assert len(set(sweep(527))) == 527
+    assert len(set(sweep(1147))) == 1147
     assert len(set(conversation())) == len(list(conversation()))
     assert len({str(messages) for messages in agent()}) == len(list(agent()))
     assert len({str(messages) for messages in documents()}) == len(list(documents()))

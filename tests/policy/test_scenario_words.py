@@ -47,7 +47,7 @@ def problems(tests: str) -> list[str]:
         ("{times: 0, expect: admitted}", "expected a whole number from 1 to 10000, found 0"),
         ("{sweep: 3, times: 3, expect: admitted}", "expected `times` or `sweep`, found both"),
         ("{sweep: 3, prompt: x, expect: admitted}", "expected `sweep` or `prompt`, found both"),
-        ("{sweep: 528, expect: admitted}", "expected a whole number from 1 to 527, found 528"),
+        ("{sweep: 1148, expect: admitted}", "expected a whole number from 1 to 1147, found 1148"),
         ("{body: '{', expect: admitted}", "expected JSON, found `{`"),
         (f"{{body: '{DEEP}', expect: admitted}}", "expected JSON, found `[[["),
         ("{headers: {x wörd: a}, expect: admitted}", "expected a header's name, found `x wörd`"),

@@ -281,10 +281,10 @@ async def test_spending_needs_a_store_in_memory(tmp_path: Path) -> None:
 
 
 def test_a_sweep_asks_something_else_each_time_and_the_same_in_each_run() -> None:
-    assert len(set(sweep(527))) == 527
-    assert sweep(3) == sweep(527)[:3]
-    with pytest.raises(ValueError, match="expected at most 527 prompts, found 528"):
-        sweep(528)
+    assert len(set(sweep(1147))) == 1147
+    assert sweep(3) == sweep(1147)[:3]
+    with pytest.raises(ValueError, match="expected at most 1147 prompts, found 1148"):
+        sweep(1148)
 
 
 def _of_big_models() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from querybudget.units import MICRO
 MOST_CALLS = 10_000
 """Calls that one entry of a test makes."""
 
-SWEEP = 527
+SWEEP = 1147
 """Different prompts of a made-up sweep: `querybudget.testing.sweeping.DIFFERENT`."""
 
 Count = Annotated[

@@ -9,7 +9,7 @@ import msgspec
 
 from querybudget.testing.arguments import check_number
 
-DIFFERENT = 527
+DIFFERENT = 1147
 """Different prompts that there are."""
 
 
@@ -40,7 +40,7 @@ def sweep(count: int) -> list[str]:
     if count > DIFFERENT:
         raise ValueError(f"expected at most {DIFFERENT} prompts, found {count}")
     words = _words()
-    # 31 subjects and 17 tasks have no common divisor, so every pair comes once.
+    # 31 subjects and 37 tasks have no common divisor, so every pair comes once.
     return [
         _nth(words.tasks, number * 5).format(_nth(words.subjects, number * 12))
         for number in range(count)
