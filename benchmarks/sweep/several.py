@@ -1,7 +1,8 @@
 """Applications behind one key, and thin accounts.
 
 Applications behind one key are drawn from different corpora that one fit has not seen, and sent
-under their own system prompts or under none. Thin accounts send their first calls only.
+under their own system prompts or under none. Each is harmless alone: keys with one that is
+disturbed by itself are left out. Thin accounts send their first calls only.
 """
 
 from __future__ import annotations
@@ -33,26 +34,39 @@ def several_applications(settings: Settings, entries: Sequence[Entry]) -> dict[s
 
 
 async def _several(context: Context, entries: Sequence[Entry]) -> dict[str, Any]:
-    keys, each = context.settings.size.mixes
+    keys, _ = context.settings.size.mixes
     held = _by_fit(context, [entry for entry in entries if entry.kind == "app"])
     found: dict[str, Any] = {}
     for number in APPLICATIONS:
         fitting = [name for name, (_, one) in held.items() if len(one) >= number]
         for own in ("own", "none"):
-            hits = of = 0
+            met = list[bool]()
             for place in range(keys if fitting else 0):
                 draw = random.Random(f"applications {number} {own} {place}")
                 fit, apps = held[draw.choice(fitting)]
-                streams = [
-                    _application(draw, draw.choice(apps[name]), own, each)
-                    for name in draw.sample(sorted(apps), number)
-                ]
                 with scored_with(fit):
-                    mixed = merged(streams, "shared key")
-                    met = await replay(context.policy, context.analyzer, mixed, stop=True)
-                hits, of = hits + met.disturbed, of + 1
-            found[f"{number} {own}"] = {"keys": of, **_share(hits, of)}
+                    met += await _key(context, draw, apps, number, own)
+            found[f"{number} {own}"] = {"keys": len(met), **_share(sum(met), len(met))}
     return found
+
+
+async def _key(
+    context: Context,
+    draw: random.Random,
+    apps: dict[str, list[Identity]],
+    number: int,
+    own: str,
+) -> list[bool]:
+    """Return whether a key with so many applications is disturbed; empty if one is by itself."""
+    streams = [
+        _application(draw, draw.choice(apps[name]), own, context.settings.size.mixes[1])
+        for name in draw.sample(sorted(apps), number)
+    ]
+    for stream in streams:
+        if (await replay(context.policy, context.analyzer, stream, stop=True)).disturbed:
+            return []
+    key = merged(streams, "shared key")
+    return [(await replay(context.policy, context.analyzer, key, stop=True)).disturbed]
 
 
 def _by_fit(
