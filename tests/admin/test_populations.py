@@ -84,7 +84,7 @@ def test_what_established_callers_showed_counts_here_too(limiter: Limiter) -> No
     for tail in [0] * 180 + [TAILS] * 20:
         learnt.add(GroupChange(established=(tail,)), NOW)
     groups = {
-        "tier:new": record("tier:new", population(90, 10)),
+        "tier:new": record("tier:new", population(93, 7)),
         NEWCOMERS: record(NEWCOMERS, learnt),
     }
     assert touched_of(caller(TAILS), {**groups, NEWCOMERS: groups["tier:new"]}, limiter.rules)

@@ -82,17 +82,17 @@ async def test_a_sweep_is_priced_then_slowed_then_degraded_then_refused(
     assert statuses == [200] * 20 + [429] * 5
     events = edge.decisions.events
     stages = [event.stage for event in events]
-    assert stages == ["none"] * 14 + ["slow"] * 3 + ["degrade"] * 3 + ["refuse"] * 5
+    assert stages == ["none"] * 13 + ["slow"] * 4 + ["degrade"] * 3 + ["refuse"] * 5
     prices = [event.price for event in events[:20]]
     assert prices == sorted(prices)
     assert (prices[10], prices[11] > prices[10], prices[19] > 7_000_000) == (1_000_000, True, True)
     delays = [event.delay for event in events[:20]]
     assert delays == sorted(delays)
-    assert [delay > 0 for delay in delays] == [False] * 14 + [True] * 6
+    assert [delay > 0 for delay in delays] == [False] * 13 + [True] * 7
     full, less = model.requests[16].json, model.requests[17].json
     assert (full["n"], full["logprobs"], full["max_tokens"]) == (2, True, 4_000)
     assert (less["n"], "logprobs" in less, less["max_tokens"]) == (1, False, OUTPUT)
-    edge.decisions.assert_slowed(6)
+    edge.decisions.assert_slowed(7)
     edge.decisions.assert_degraded(3)
     edge.decisions.assert_refused(5, by="breadth")
     # Old ground is still answered, and so is everybody else.

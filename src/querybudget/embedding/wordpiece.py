@@ -96,7 +96,7 @@ def normalise(text: str) -> str:
     """
     size = len(text)
     text = unicodedata.normalize("NFKD", _MANY_MARKS(_without_many_marks, text))
-    text = _DROPPED.sub("", text[: _DECOMPOSED * size]).lower()
+    text = _DROPPED.sub("", text[: _DECOMPOSED * size + _LONGER]).lower()
     for letter, folded in FOLDED.items():
         text = text.replace(letter, folded)
     return unicodedata.normalize("NFC", text)[: size + _LONGER]
