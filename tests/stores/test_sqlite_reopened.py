@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from querybudget.coverage.group import LIFETIME
 from querybudget.ledger import GRACE, Charge, Line, Reservation
 from querybudget.stores import MemoryStore
 from querybudget.stores.sqlite.store import SWEEP_EVERY, SqliteStore
@@ -30,7 +31,9 @@ PARTITIONS = ("a", "b", "c")
 class Step:
     """Wait, and maybe reopen; then ask for `charge`, settle the call `back` calls ago, or forget.
 
-    Rows that do not matter any more are swept at each call, so that it is seen if they do.
+    Rows that do not matter any more are swept at each call, so that it is seen if they do. No
+    account is left alone for longer than a profile lives: then a file forgets it, and memory keeps
+    it for as long as there is room.
     """
 
     pause: int
@@ -70,7 +73,7 @@ def charges(draw: st.DrawFn, budgets: Sequence[Quota]) -> Charge:
 @st.composite
 def histories(draw: st.DrawFn) -> list[Step]:
     budgets = [draw(quotas(name="one")), draw(quotas(name="two")), draw(bucket_quotas())]
-    pauses = st.integers(0, 3) | st.integers(0, 130) | st.sampled_from((0, 0, GRACE, 31 * DAY))
+    pauses = st.integers(0, 3) | st.integers(0, 130) | st.sampled_from((0, 0, GRACE, 29 * DAY))
     step = st.builds(
         Step,
         pauses,
@@ -96,14 +99,18 @@ async def play(history: list[Step], path: Path) -> None:
     clock = ManualClock()
     memory, store = MemoryStore(clock), SqliteStore(path, clock)
     made: list[Reservation] = []
+    used = dict[str, int]()
     for number, step in enumerate(history):
-        clock.advance(us=step.pause)
+        if all(clock.now + step.pause - at <= LIFETIME for at in used.values()):
+            clock.advance(us=step.pause)
         if step.reopen:
             await store.aclose()
             store = SqliteStore(path, clock)
         if step.charge is not None:
             charge = msgspec.structs.replace(step.charge, id=f"r{number}")
             store._charges = SWEEP_EVERY - 1
+            used |= dict.fromkeys([line.partition for line in charge.lines], clock.now)
+            used |= dict.fromkeys(charge.profiled, clock.now)
             decision = await store.reserve(charge)
             assert decision == await memory.reserve(charge)
             made += [decision.reservation] if decision.reservation else []
