@@ -109,11 +109,32 @@ def _summary(found: Mapping[str, Any]) -> str:
         f" {_round(disturbed[0])} of the established callers and {_round(disturbed[1])} of the"
         f" honest newcomers are slowed or degraded. Honest callers refused: {refused or 'none'}."
         f" {whole['simulated']['accounts']} accounts are simulated for the thousand."
+        + _others(share)
     )
 
 
+def _others(share: Mapping[str, float]) -> str:
+    """Return in a sentence what campaigns obtain of other sweeps than that of the goals, if any."""
+    worded, alone = (
+        sorted(found for name, found in share.items() if name.startswith(f"{kind} of "))
+        for kind in ("template_word", "nothing_shared")
+    )
+    if not (alone and worded):
+        return ""
+    return (
+        f" All this is of the largest sweep. Of {len(alone)} others they obtain"
+        f" {_listed(alone)} where they share nothing, and {_listed(worded)} with a word of one"
+        " system prompt changed for each: what the score does not find, pools do not hold."
+    )
+
+
+def _listed(shares: Sequence[float]) -> str:
+    *first, last = map(_round, shares)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _round(value: float) -> str:
-    return f"{100 * value:.2g} %"
+    return f"{100 * value:.2g} %" if value < 0.995 else "100 %"
 
 
 def _between(page: str, text: str) -> str:
