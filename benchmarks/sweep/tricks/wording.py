@@ -90,7 +90,7 @@ _SHORT_FORMS = """
     question:q answer:ans how:hw when:wen where:wher here:hr one:1 two:2 some:sum love:luv good:gd
     from:frm is:iz
 """
-_SLANG = dict(pair.split(":") for pair in _SHORT_FORMS.split())
+_SLANG = {word: short for word, _, short in (pair.partition(":") for pair in _SHORT_FORMS.split())}
 _TOLD = (
     "hey so my boss asked me this and i have no idea, {} - what would you say to that?",
     "i was sitting with my sister and we got stuck on it. {} can you help us out a bit?",
