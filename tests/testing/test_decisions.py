@@ -136,13 +136,21 @@ def test_a_body_that_cannot_be_read_is_said_to_be() -> None:
         service.decisions.assert_refused()
 
 
+def test_a_failed_assertion_says_what_budgets_in_shadow_would_have_done() -> None:
+    service = Service({**POLICY, "mode": "shadow"})
+    for _ in range(3):
+        service.ask("alice")
+    with pytest.raises(AssertionError, match=r"1 POST .* 200 \(in shadow: refused by rpm\)"):
+        service.decisions.assert_refused()
+
+
 def test_an_argument_of_another_type_is_an_error_that_says_what_was_expected() -> None:
     service = Service(POLICY)
     service.ask("alice")
     decisions, limiter, clock = service.decisions, service.limiter, service.clock
     wrong: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object], str]] = [
         (clock.fast_forward, (60,), {}, "a time such as '1 day' or '90s', found 60"),
-        (clock.advance, ("60",), {}, "seconds, found '60'"),
+        (clock.advance, ("60",), {}, r"seconds \(`fast_forward` takes text\), found '60'"),
         (
             spend,
             (limiter, 0.5),

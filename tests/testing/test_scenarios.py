@@ -200,6 +200,13 @@ def test_a_test_may_enforce_what_is_in_shadow() -> None:
     passes(calls, mode="shadow", test={"mode": "enforce"})
 
 
+def test_a_failure_says_that_a_budget_in_shadow_would_have_slowed_the_calls() -> None:
+    breadth = {"name": "breadth", "limit": "4 buckets/30 days", "then": ["slow"]}
+    calls = [{"caller": "a", "sweep": 12, "expect": {"slowed": "some"}}]
+    assert "admitted (in shadow: slowed)" in found(calls, budgets=[breadth])[0]
+    passes(calls, budgets=[breadth], test={"mode": "enforce"})
+
+
 def test_calendar_windows_begin_when_the_test_says() -> None:
     monthly = {"name": "rpm", "limit": "1 requests/month", "window": "calendar"}
     calls = [

@@ -138,8 +138,8 @@ def shared_policy(source: str | None) -> Policy:
 
     if not source:
         raise SetupError(
-            "expected where the accounts are: --policy FILE for a store that processes share, or"
-            " --console URL for a running server"
+            "expected where the accounts are: --policy FILE or QUERYBUDGET_POLICY for a store that"
+            " processes share, or --console URL for a running server"
         )
     policy = load_policy(source)
     guarantees = guarantees_of(policy.store.url)

@@ -10,6 +10,9 @@ from querybudget.units import Micros
 class ManualClock:
     """A clock that stands still until a test moves it.
 
+    A step is in seconds (`advance`) or in words (`fast_forward`); the time itself is in µs, as in
+    events.
+
     Args:
         start: The first time it shows, µs since the Unix epoch; 2026-01-01T00:00:00Z by default.
 
@@ -37,7 +40,7 @@ class ManualClock:
             TypeError: It is not a number; `fast_forward` takes text.
             ValueError: The step is negative: a store's clock never goes back.
         """
-        check_number(seconds, "seconds", signed=True)
+        check_number(seconds, "seconds (`fast_forward` takes text)", signed=True)
         step = round(seconds * 1_000_000) + us
         if step < 0:
             raise ValueError(f"expected a step forward, found {step} µs")

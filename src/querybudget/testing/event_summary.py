@@ -17,6 +17,8 @@ MOST_KINDS = 6
 
 UNREAD = "with a body that cannot be read"
 
+_STAGED = {"slow": "slowed", "degrade": "degraded", "refuse": "refused"}
+
 
 def summary(
     events: Iterable[DecisionEvent], name_of: Callable[[DecisionEvent], str], first: str = ""
@@ -52,6 +54,15 @@ def counted(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
+def in_shadow(event: DecisionEvent) -> str:
+    """Return what budgets in shadow would have done to a call, in words; empty for nothing."""
+    if event.shadowed:
+        return f" (in shadow: refused by {', '.join(event.shadowed)})"
+    if event.shadow_stage in {"none", event.stage}:
+        return ""
+    return f" (in shadow: {_STAGED[event.shadow_stage]})"
+
+
 def _kinds(events: Sequence[DecisionEvent]) -> str:
     kinds: dict[str, list[DecisionEvent]] = {}
     for event in events:
@@ -68,7 +79,7 @@ def _kind(event: DecisionEvent) -> str:
         call += f" {UNREAD}"
     if event.settlement:
         stage = f" ({event.stage})" if event.stage != "none" else ""
-        return f"{call} admitted{stage}, answered {event.status}"
+        return f"{call} admitted{stage}, answered {event.status}{in_shadow(event)}"
     by = f" by {', '.join(event.violated)}" if event.violated else ""
     return f"{call} refused ({event.verdict}){by}"
 

@@ -14,7 +14,7 @@ from querybudget.coverage import Stage
 from querybudget.events import DecisionEvent
 from querybudget.policy.scenario import SOME, Expected, ScenarioCalls
 from querybudget.testing.decisions import acting
-from querybudget.testing.event_summary import MOST_KINDS, UNREAD, between, counted
+from querybudget.testing.event_summary import MOST_KINDS, UNREAD, between, counted, in_shadow
 from querybudget.text import in_units, wait
 from querybudget.units import MICRO, NO_TIME, Micros
 
@@ -66,6 +66,7 @@ class CallResult:
             yield f" {UNREAD}"
         if self.status >= HTTPStatus.BAD_REQUEST:
             yield f", answered {self.status}"
+        yield in_shadow(event)  # why nothing was done, where a test expects that something is
 
 
 class ScenarioFailure(msgspec.Struct, frozen=True):
