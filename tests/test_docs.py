@@ -19,6 +19,7 @@ import pytest
 import querybudget
 import querybudget.testing
 from querybudget.cli.main import command_parser
+from querybudget.events import DecisionEvent
 from querybudget.policy.model import Policy
 from querybudget.policy.schema import json_schema
 
@@ -79,6 +80,13 @@ def _where(home: str, name: str) -> set[str]:
     """The ways to name something that a package takes from one of its modules."""
     module = str(getattr(getattr(import_module(home), name), "__module__", home))
     return {module, f"{module}.{name}"}
+
+
+def test_the_pages_name_every_member_of_an_event() -> None:
+    pages = [(ROOT / "docs" / name).read_text() for name in ("events.md", "coverage.md")]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", "\n".join(pages), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert [name for name in DecisionEvent.__struct_fields__ if name not in named] == []
 
 
 def test_the_schema_on_the_site_is_the_one_that_policies_are_read_by() -> None:

@@ -22,9 +22,9 @@ def test_the_examples_pass_in_a_downstream_suite(pytester: pytest.Pytester) -> N
     pytester.makepyfile("\n".join(code for language, code in blocks if language == "python"))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     outcomes = result.parseoutcomes()
-    # Its own six, and the contract that a store of the reader's own inherits.
+    # Its own, and the contract that a store of the reader's own inherits.
     assert outcomes.keys() <= {"passed", "skipped"}
-    assert outcomes["passed"] > 6 + 100
+    assert outcomes["passed"] > 9 + 100
 
 
 def test_the_fixtures_share_one_clock_and_one_capture(pytester: pytest.Pytester) -> None:
