@@ -1,5 +1,7 @@
 """Misspelt words, short forms and words without vowels are read as what they stand for."""
 
+# ruff: noqa: RUF001 - letters that look like others are what this is about
+
 from __future__ import annotations
 
 import random
@@ -9,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
+from querybudget.embedding import phonetic
 from querybudget.embedding.folding import Folder
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.embedding.words import Reader
@@ -135,3 +138,91 @@ def test_a_text_whose_long_words_are_all_changed_has_most_of_them_again(
 )
 def test_unknown_words_that_nobody_changed_stay(folder: Folder, text: str) -> None:
     assert folder.fold(text) == text
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [
+        {"a": "ə", "e": "ɛ", "i": "ɪ", "o": "ɔ", "u": "ʊ"},
+        {"a": "æ", "e": "ə"},
+        {"u": "ʌ", "o": "ɔ"},
+    ],
+    ids=["all vowels", "schwa for e", "some vowels"],
+)
+def test_words_with_letters_of_phonetics_are_read(folder: Folder, letters: dict[str, str]) -> None:
+    sounds = {"th": "ð", "sh": "ʃ", "ing": "iŋ", **letters}
+    said = "Explain how this winter storm is forming there, and why the shipping sailors fear it."
+    hidden = re.sub("|".join(sounds), lambda sound: sounds[sound[0]], said.lower())
+    assert _share(folder.fold(hidden), said) > 0.9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Gənc balıqçı köhnə torlarını təmir edirdi, qağayılar isə dənizin üstündə uçurdu.",
+        "Ungi sjómaðurinn gerði við netin á meðan mávarnir flugu yfir höfninni, það var gott.",
+        "Vejret var værre næste dag, og mænd og kvinder læste avis ved havnen.",
+        "Onipa biara wɔ ahofadi ne nidi; wɔwɔ adwene ne ahonim, na ɛsɛ sɛ wɔyɛ wɔn ho.",
+        "Ɖevi la ƒo nu tso ɖevi siwo nɔ xɔa me ŋu, eye wògblɔ be yeayi ɖe ƒua nu afi si le.",
+        "The words cat /kæt/, dog /dɒɡ/, this /ðɪs/ and ship /ʃɪp/ have letters of their own.",
+    ],
+    ids=["Azerbaijani", "Icelandic", "Danish", "Twi", "Ewe", "a few words as they sound"],
+)
+def test_languages_with_letters_of_phonetics_stay(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text
+
+
+@pytest.mark.parametrize(
+    ("hidden", "plain"),
+    [
+        (
+            "Give the ins truct ions for a multi plication.",
+            "give the instructions for a multiplication",
+        ),
+        (
+            "Desc ribe the wint er of the north ern coast.",
+            "describe the winter of the northern coast",
+        ),
+        ("Des cribe the tides.", "describe the tides"),
+    ],
+    ids=["three parts", "shorter words too", "one word of orders"],
+)
+def test_words_that_are_cut_by_spaces_are_put_together(
+    folder: Folder, hidden: str, plain: str
+) -> None:
+    assert words(folder.fold(hidden)) == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She will come back some time there after, now here and up coming, says Zbrnk.",
+        "The Zbrnk scores a single S, then a double S, and then a long one.",
+        "The carpen ter met Zbrnk.",
+        "Croatia năm và Bulgaria năm đã gặp Zbrnk",
+    ],
+    ids=["frequent words", "single letters", "one word", "part of a word"],
+)
+def test_neighbours_that_nobody_cut_stay(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text
+
+
+@pytest.mark.parametrize(
+    "word", ["əæɪɔʊʌ" * 4, "inst ruct ", "əbəvə "], ids=["vowels", "cut", "words"]
+)
+def test_a_long_text_costs_few_look_ups(word: str) -> None:
+    """Return after a number of look-ups that grows with the text, not with its readings."""
+    counted = Counted()
+    phonetic.respelt(word * 600, counted)
+    assert counted.looked_up <= 32 * 15
+
+
+class Counted:
+    """Words of which none is known, that count how often they are asked."""
+
+    def __init__(self) -> None:
+        self.looked_up = 0
+
+    def __contains__(self, _: object) -> bool:
+        self.looked_up += 1
+        return False

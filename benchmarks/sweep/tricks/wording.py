@@ -74,7 +74,16 @@ _CAESAR = str.maketrans(
 
 
 _LONG_WORD = re.compile("[A-Za-z]{5,}").sub
+_LONGER_WORD = re.compile("[A-Za-z]{7,}").sub
 _WORD = re.compile("[a-z']+").sub
+_SOUNDS = re.compile("th|sh|ing|[aeiou]").sub
+_PHONETIC = dict(
+    zip(
+        ("a", "e", "i", "o", "u", "th", "sh", "ing"),
+        ("ə", "ɛ", "ɪ", "ɔ", "ʊ", "ð", "ʃ", "iŋ"),  # noqa: RUF001 - letters of phonetics
+        strict=True,
+    )
+)
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _BESIDE = {
     letter: row[max(0, at - 1) : at] + row[at + 1 : at + 2]
@@ -178,6 +187,21 @@ def _hyphened(word: re.Match[str]) -> str:
     return "-".join(word[0][at : at + 3] for at in range(0, len(word[0]), 3))
 
 
+def _cut(word: re.Match[str], draw: random.Random) -> str:
+    """Return a word with a space somewhere behind its third letter."""
+    at = draw.randint(3, len(word[0]) - 3)
+    return f"{word[0][:at]} {word[0][at:]}"
+
+
+def _words_cut(text: str, draw: random.Random) -> str:
+    return _LONGER_WORD(lambda word: _cut(word, draw), text)
+
+
+def _in_phonetics(text: str) -> str:
+    """Return a text with letters of phonetics for its vowels, "th", "sh" and "ng"."""
+    return _SOUNDS(lambda sound: _PHONETIC.get(sound[0], sound[0]), text.lower())
+
+
 def _in_slang(text: str) -> str:
     """Return a text as typed on a phone: short forms, and no capitals."""
     return _WORD(lambda word: _SLANG.get(word[0], word[0]), text.lower())
@@ -245,6 +269,8 @@ WORDINGS = (
     _drawn("dropped_everywhere", _slips("dropped", 1)),
     _drawn("key_beside_everywhere", _slips("beside", 1)),
     _of("hyphens_inside", lambda text: _LONG_WORD(_hyphened, text)),
+    _of("ipa_vowels", _in_phonetics),
+    _drawn("words_cut", _words_cut),
     _of("slang", _in_slang),
     _drawn("slang_swapped", lambda text, draw: _in_slang(_slips("swapped", 0.2)(text, draw))),
     _drawn("frame_swapped", _framed_slips),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from querybudget.embedding import letters, slang, spelling, wordplay
+from querybudget.embedding import letters, phonetic, slang, spelling, wordplay
 from querybudget.embedding.ciphers import Cipher, cipher_of
 from querybudget.embedding.decoding import decoded
 from querybudget.embedding.words import Reader
@@ -53,6 +53,8 @@ class Folder:
         for _ in range(_ROUNDS):
             before = text
             text = letters.seen(text, self._reader.knows)
+            if phonetic.may_be(text):
+                text = phonetic.respelt(text, self._reader.mender.words)
             text = self._unnumbered(text)
             if self._reader.is_plain(text):
                 return self._corrected(text, plain=True), True
@@ -72,6 +74,9 @@ class Folder:
         unknown = self._reader.unknown(text)
         if not unknown:
             return text
+        joined = self._reader.mender.rejoined(text, unknown)
+        if joined != text:
+            text, unknown = joined, self._reader.unknown(joined)
         text = slang.spelt_out(text, unknown)
         text = spelling.corrected(text, unknown, self._reader.by_letters, plain=plain)
         return self._reader.mender.read(text, unknown)

@@ -3,11 +3,12 @@
 One letter dropped, put in or replaced; vowels left out or changed; letters repeated; signs inside
 words. A single word says little, since names and other languages have many that are near an English
 one. So a text is read so only if many of its words are unknown, most of these are near English
-ones, and one of them says how the prompt is phrased.
+ones, and one of them says how the prompt is phrased. Words that are cut by spaces are put together.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from itertools import islice
@@ -25,9 +26,15 @@ _SHARE = 0.6  # of its unknown words that are changed, at least
 _OF_ALL = 0.15  # of its words that are changed and long, at least
 _SIGNED = 3  # words with signs inside, of which half are words without them
 _SHARE_SIGNED = 0.5
+_CUT = 2  # long words that are cut by a space, of a text in which all of them are put together
+_LONG, _SHORTEST_CUT = 7, 5  # letters of such a word, and of others in the same text
 _SIGNS = r"[-.*~_\u00b7]"
 _WORDS = re.compile(r"[A-Za-z]+").sub
 _SIGNED_WORDS = re.compile(rf"(?<!\w)[A-Za-z]+(?:{_SIGNS}{{1,3}}[A-Za-z]+)+(?!\w)")
+_RUN = re.compile(r"(?<![\w'\u2019])[A-Za-z]+(?: [A-Za-z]+(?!\w))+")
+_RUNS, _RUNS_FOUND = _RUN.sub, _RUN.findall
+_LOWER_WORDS = re.compile("[a-z]+").findall
+_AROUND = ((-1, 1), (0, 2), (-2, 1), (-1, 2), (0, 3))  # places of a word with its neighbours
 _IN_WORD = re.compile(_SIGNS).sub
 _VOWELS = re.compile("[aeiou]+").sub
 _STRETCHED = re.compile(r"(.)\1{2,}")
@@ -39,11 +46,14 @@ class Mender:
 
     Args:
         vocabulary: Words, the most frequent first.
+
+    Attributes:
+        words: Frequent English words, in lower case.
     """
 
     def __init__(self, vocabulary: Collection[str]) -> None:
         words = frequent(vocabulary)
-        self._words = frozenset(words)
+        self.words = frozenset(words)
         self._without_a_letter: dict[int, str] = {}
         for word in frequent(islice(vocabulary, _PIECES)):
             if len(word) > SHORTEST:
@@ -96,8 +106,62 @@ class Mender:
             return text
         return _SIGNED_WORDS.sub(lambda word: found.get(word[0].lower(), word[0]), text)
 
+    def rejoined(self, text: str, unknown: Collection[str]) -> str:
+        """Return a text with its long words in one that were cut by a space.
+
+        Args:
+            text: The text.
+            unknown: Its words that are not known, in lower case.
+        """
+        if not unknown or not self._may_be_cut(_LOWER_WORDS(text.lower()), unknown):
+            return text
+        found = {cut for run in _RUNS_FOUND(text) for cut in self._cuts(run.lower().split(" "))}
+        if len(found) < _CUT and MARKS.keys().isdisjoint(found):
+            return text
+        return _RUNS(lambda run: self._uncut(run[0]), text)
+
+    def _may_be_cut(self, words: list[str], unknown: Collection[str]) -> bool:
+        """Return whether an unknown word and its neighbours are a long word; it is quick."""
+        for at, word in enumerate(words):
+            if word in unknown:
+                for first, last in _AROUND:
+                    whole = "".join(words[max(0, at + first) : at + last])
+                    if len(whole) >= _LONG and whole != word and whole in self.words:
+                        return True
+        return False
+
+    def _cuts(self, words: list[str]) -> Iterator[str]:
+        """Yield the long words that neighbours are together, of which one is not frequent."""
+        for parts in itertools.chain(
+            itertools.pairwise(words), zip(words, words[1:], words[2:], strict=False)
+        ):
+            whole = "".join(parts)
+            if len(whole) >= _LONG and whole in self.words and not self._are_words(*parts):
+                yield whole
+
+    def _uncut(self, run: str) -> str:
+        """Return words with those in one that are a word together."""
+        words, at = run.split(" "), 0
+        lower = run.lower().split(" ")
+        read: list[str] = []
+        while at < len(words):
+            size = next((size for size in (3, 2) if self._is_cut(lower[at : at + size], size)), 1)
+            read.append("".join(words[at : at + size]))
+            at += size
+        return " ".join(read)
+
+    def _is_cut(self, parts: list[str], size: int) -> bool:
+        whole = "".join(parts)
+        if len(parts) < size or len(whole) < _SHORTEST_CUT or whole not in self.words:
+            return False
+        return len(whole) >= _LONG or not self._are_words(*parts)
+
+    def _are_words(self, *words: str) -> bool:
+        """Return whether frequent words or single letters stand there, such as "double S"."""
+        return all(len(word) == 1 or word in self.words for word in words)
+
     def _whole(self, signed: str, bare: str) -> str | None:
-        if bare in self._words:
+        if bare in self.words:
             return bare
         return self._with_other_letter(bare) if "*" in signed else None
 
@@ -111,7 +175,7 @@ class Mender:
         if found:
             return found
         for shorter in _shorter(word):
-            if len(shorter) > SHORTEST and shorter in self._words:
+            if len(shorter) > SHORTEST and shorter in self.words:
                 return shorter
             other = self._without_a_letter.get(hash(shorter))
             if other and len(other) == len(word):
@@ -123,7 +187,7 @@ class Mender:
         if _STRETCHED.search(word) is None:
             return None
         once, twice = _STRETCHED.sub(r"\1", word), _STRETCHED.sub(r"\1\1", word)
-        return next((found for found in (once, twice) if found in self._words), None)
+        return next((found for found in (once, twice) if found in self.words), None)
 
     def _with_vowels(self, word: str) -> str | None:
         skeleton = _skeleton(word)
