@@ -11,7 +11,7 @@ from querybudget.admin.protocol import PoolUse
 from querybudget.console.account_pages import ROWS, caller_names
 from querybudget.console.phrases import sentences
 from querybudget.console.survey import counted
-from querybudget.coverage import Reason
+from querybudget.coverage import Reason, Touched
 from querybudget.overrides import Effect
 from querybudget.policy.load import load
 from querybudget.testing import http_scope
@@ -280,6 +280,22 @@ def test_a_call_that_a_pool_held_is_not_said_to_be_held_for_its_caller() -> None
     assert "what it shares with others, such as a system prompt, looks like a sweep" in said
     assert "Strain was 100 %, from the pool's score." in said
     assert "the caller looks" not in said
+
+
+def test_a_call_that_a_population_test_slowed_is_not_said_to_be_slowed_for_its_caller_alone() -> None:
+    held = TrafficRecord(
+        at=1,
+        identity="a",
+        verdict="admit",
+        stage="slow",
+        strain=650_000,
+        delay=SECOND,
+        reasons=(Reason("population", 650_000),),
+        touched={"newcomers": Touched(650_000, 1, 6)},
+    )
+    said = " ".join(sentences(held))
+    assert "because it and others of its pool together look like a sweep." in said
+    assert "Strain was 65 %, from the population test of its pool." in said
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ EVIDENCE = {
 MEMBERS = "members"
 """The signal of a pool: how many of its members are suspect."""
 
+POPULATION = "population"
+"""The signal of a population test: how many members of a pool stand out."""
+
 SHORT = 8
 """Characters that are shown of a hash."""
 
@@ -44,7 +47,7 @@ REASONS = {
     "abilities": "It asks for nearly everything that the model can do.",
     "direction": "Its prompts lean where data sets lean.",
     MEMBERS: "Many of its members are suspect.",
-    "population": "Its pool has more members with such evidence than honest callers explain.",
+    POPULATION: "Its pool has more members with such evidence than honest callers explain.",
 }
 _AGAINST = {
     "persistence": "It stays on its subjects.",
@@ -239,8 +242,8 @@ def _asked(record: TrafficRecord) -> Iterator[str]:
 
 
 def _decided(record: TrafficRecord) -> Iterator[str]:
-    pooled = any(reason.signal == MEMBERS for reason in record.reasons)
-    who = "what it shares with others, such as a system prompt," if pooled else "the caller"
+    signals = {reason.signal for reason in record.reasons}
+    pooled = MEMBERS in signals
     if record.verdict == "admit":
         yield "It was admitted."
     else:
@@ -250,9 +253,9 @@ def _decided(record: TrafficRecord) -> Iterator[str]:
     if record.wait:
         yield f"It would have fitted after {duration(record.wait)}."
     if record.stage == "slow":
-        yield f"It was delayed by {duration(record.delay)}, because {who} looks like a sweep."
+        yield f"It was delayed by {duration(record.delay)}, because {_suspected(signals)}."
     elif record.stage != "none":
-        yield f"It was {STAGES.get(record.stage, record.stage)}: {who} looks like a sweep."
+        yield f"It was {STAGES.get(record.stage, record.stage)}: {_suspected(signals)}."
     if record.strain:
         yield f"Strain was {percent(record.strain)}, from {_strained_by(record, pooled=pooled)}."
     yield from touched_words(record.touched)
@@ -261,6 +264,15 @@ def _decided(record: TrafficRecord) -> Iterator[str]:
     if record.novelty:
         entered = "entered" if record.settlement else "would have entered"
         yield f"It {entered} {record.novelty} bucket{'s' * (record.novelty > 1)} of new ground."
+
+
+def _suspected(signals: set[str]) -> str:
+    """Who looks like a sweep, by what brought about a stage: a pool, a population test, a score."""
+    if MEMBERS in signals:
+        return "what it shares with others, such as a system prompt, looks like a sweep"
+    if signals == {POPULATION}:
+        return "it and others of its pool together look like a sweep"
+    return "the caller looks like a sweep"
 
 
 def _strained_by(record: TrafficRecord, *, pooled: bool) -> str:
@@ -272,6 +284,8 @@ def _strained_by(record: TrafficRecord, *, pooled: bool) -> str:
     touched = any(one.score == record.strain for one in record.touched.values())
     if not (accounts or touched or (record.reasons and not record.scores)):
         return "the share of its bucket budget that is spent"
+    if touched and not accounts:
+        return "the population test of its pool"
     others = accounts and not any(record.identity in name for name in accounts)
     return "the pool's score" if pooled or others else "its score"
 
