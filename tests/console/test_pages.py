@@ -282,7 +282,7 @@ def test_a_call_that_a_pool_held_is_not_said_to_be_held_for_its_caller() -> None
     assert "the caller looks" not in said
 
 
-def test_a_call_that_a_population_test_slowed_is_not_said_to_be_slowed_for_its_caller_alone() -> None:
+def test_a_call_that_a_population_test_slowed_is_not_said_to_be_so_for_its_caller_alone() -> None:
     held = TrafficRecord(
         at=1,
         identity="a",
