@@ -77,7 +77,7 @@ _LONG_WORD = re.compile("[A-Za-z]{5,}").sub
 _LONGER_WORD = re.compile("[A-Za-z]{7,}").sub
 _WORD = re.compile("[a-z']+").sub
 _SOUNDS = re.compile("th|sh|ing|[aeiou]").sub
-_PHONETIC = dict(
+_PHONETIC: dict[str, str] = dict(
     zip(
         ("a", "e", "i", "o", "u", "th", "sh", "ing"),
         ("ə", "ɛ", "ɪ", "ɔ", "ʊ", "ð", "ʃ", "iŋ"),  # noqa: RUF001 - letters of phonetics
