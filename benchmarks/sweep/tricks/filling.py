@@ -20,6 +20,8 @@ FRAME = 2_500
 """Characters before a task, and as many behind it."""
 
 OTHER_WORDS = 160
+RECORDS, RECORD_WORDS = 3, 25
+"""Records beside a task, and the words of each."""
 _VOWEL = re.compile("([aeiouAEIOU])")
 _CYRILLIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувшхыз")
 
@@ -59,6 +61,13 @@ def _among_other_words(text: str, scene: Scene) -> str:
     return " ".join([*words[:middle], text, *words[middle:]])
 
 
+def _among_nonsense(text: str, scene: Scene) -> str:
+    """Return a JSON list of the task and records of honest words at random, new each time."""
+    words = sorted({word for word in " ".join(scene.cover).lower().split() if word.isalpha()})
+    records = [" ".join(scene.draw.choices(words, k=RECORD_WORDS)) for _ in range(RECORDS)]
+    return json.dumps(scene.draw.sample([text, *records], RECORDS + 1), ensure_ascii=False)
+
+
 def _short_turns(scene: Scene) -> Iterator[Request]:
     for begin in range(0, len(scene.prompts), TASKS):
         some = scene.prompts[begin : begin + TASKS]
@@ -82,5 +91,6 @@ FILLINGS = (
     body_of_each("letter_a_turn", _letters),
     text_of_each("long_frame", _framed),
     text_of_each("among_other_words", _among_other_words),
+    text_of_each("among_nonsense", _among_nonsense),
     Trick("tasks_among_short_turns", _short_turns),
 )

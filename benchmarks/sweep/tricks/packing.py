@@ -104,7 +104,7 @@ def _no_answers(text: str, scene: Scene) -> bytes:
 
 
 PACKINGS = (
-    *(_packed(size) for size in (5, 20, 64)),
+    *(_packed(size) for size in (5, 20, 64, 500)),
     _array(64, 64),
     _array(0, 16),
     body_of_each("token_ids", lambda text, _: completion(_ids(text)), COMPLETIONS),
