@@ -50,7 +50,6 @@ NEWEST = 8
 FED = -1
 """Number of the stream of what is fed, which is judged as a whole alone: documents differ more."""
 
-_TWO = 2
 _CELLS_PER_BIT = 2
 """Cells that are one piece of ground. Which cells these are follows from the deployment's key."""
 _CELL_BYTES = FINE // _CELLS_PER_BIT // 8
@@ -141,13 +140,16 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     @property
     def stands_out(self) -> bool:
         """Whether few honest callers showed as much at its latest look that its groups count."""
-        return next((tail for tail in reversed(self.tails) if tail >= 0), 0) > 0
+        return any(self._latest(1))
 
     @property
     def ordinary(self) -> bool:
-        """Whether two looks in turn that its groups count have found it in no tail."""
-        latest = [tail for tail in reversed(self.tails) if tail >= 0][:_TWO]
-        return len(latest) == _TWO and not any(latest)
+        """Whether the two latest looks that its groups count have found it in no tail."""
+        return self._latest(2) == [0, 0]
+
+    def _latest(self, number: int) -> list[int]:
+        """Return its tails at the latest looks that its groups count."""
+        return [tail for tail in self.tails if tail >= 0][-number:]
 
     def cleared(self, calls: int | None, now: int) -> bool:
         """Return whether what its pools are suspected of says nothing of this caller.
