@@ -208,6 +208,40 @@ def test_neighbours_that_nobody_cut_stay(folder: Folder, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("heard", "plain"),
+    [
+        (
+            "eksplain the relashunship between justise and the kwality of servises",
+            "explain the relationship between justice and the quality of services",
+        ),
+        ("eksplain how a clock works", "explain how a clock works"),
+        (
+            "list the fotografs of gardens wif kwarts and bees",
+            "list the photographs of gardens with quartz and bees",
+        ),
+    ],
+    ids=["many words", "one that says how it is phrased", "long ones and a short one"],
+)
+def test_words_that_are_spelt_as_they_sound_are_read(
+    folder: Folder, heard: str, plain: str
+) -> None:
+    assert words(folder.fold(heard)) == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mrs. Baugh and her sister came to the house by the river in the morning.",
+        "youve told us that theyre at home and weve seen them",
+        "Der Katholik und die Christen gehen in die Schule und singen Lieder im Park.",
+    ],
+    ids=["a name", "lost apostrophes", "another language"],
+)
+def test_names_that_sound_like_words_stay(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text
+
+
+@pytest.mark.parametrize(
     "word", ["əæɪɔʊʌ" * 4, "inst ruct ", "əbəvə "], ids=["vowels", "cut", "words"]
 )
 def test_a_long_text_costs_few_look_ups(word: str) -> None:

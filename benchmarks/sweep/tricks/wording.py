@@ -84,6 +84,11 @@ _PHONETIC: dict[str, str] = dict(
         strict=True,
     )
 )
+_HEARD = (
+    ("tion", "shun"), ("ough", "uff"), ("ight", "ite"), ("ould", "ud"), ("ph", "f"), ("ck", "k"),
+    ("wh", "w"), ("qu", "kw"), ("x", "ks"), ("ce", "se"), ("ci", "si"), ("ea", "ee"), ("kn", "n"),
+    ("ou", "ow"), ("th", "f"),
+)  # fmt: skip
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _BESIDE = {
     letter: row[max(0, at - 1) : at] + row[at + 1 : at + 2]
@@ -193,6 +198,13 @@ def _cut(word: re.Match[str], draw: random.Random) -> str:
     return f"{word[0][:at]} {word[0][at:]}"
 
 
+def _as_it_sounds(text: str) -> str:
+    text = text.lower()
+    for written, heard in _HEARD:
+        text = text.replace(written, heard)
+    return text
+
+
 def _words_cut(text: str, draw: random.Random) -> str:
     return _LONGER_WORD(lambda word: _cut(word, draw), text)
 
@@ -271,6 +283,7 @@ WORDINGS = (
     _of("hyphens_inside", lambda text: _LONG_WORD(_hyphened, text)),
     _of("ipa_vowels", _in_phonetics),
     _drawn("words_cut", _words_cut),
+    _of("as_it_sounds", _as_it_sounds),
     _of("slang", _in_slang),
     _drawn("slang_swapped", lambda text, draw: _in_slang(_slips("swapped", 0.2)(text, draw))),
     _drawn("frame_swapped", _framed_slips),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from querybudget.embedding import letters, phonetic, slang, spelling, wordplay
+from querybudget.embedding import letters, phonetic, slang, sound, spelling, wordplay
 from querybudget.embedding.ciphers import Cipher, cipher_of
 from querybudget.embedding.decoding import decoded
 from querybudget.embedding.words import Reader
@@ -79,7 +79,11 @@ class Folder:
             text, unknown = joined, self._reader.unknown(joined)
         text = slang.spelt_out(text, unknown)
         text = spelling.corrected(text, unknown, self._reader.by_letters, plain=plain)
-        return self._reader.mender.read(text, unknown)
+        mender = self._reader.mender
+        read = mender.read(text, unknown)
+        if read != text:
+            return read
+        return sound.respelt(text, unknown, self._reader.by_sound, mender.words)
 
     def _unfolded(self, text: str) -> str:
         """Return what a text says, if it is not surely ordinary text."""
@@ -107,7 +111,7 @@ class Folder:
         """Return a text with the known words that it spells in another order or alphabet."""
         if text.isascii():
             return wordplay.unshuffled(text, self._reader.by_inner_letters)
-        return wordplay.romanised(text, self._reader.by_sound, self._reader.knows)
+        return wordplay.romanised(text, self._reader.by_letter_sounds, self._reader.knows)
 
     def _unnumbered(self, text: str) -> str:
         """Return a text without the numbers of its words, if it has such."""

@@ -11,7 +11,7 @@ from itertools import compress
 
 import numpy as np
 
-from querybudget.embedding import ciphers, spelling, wordplay
+from querybudget.embedding import ciphers, sound, spelling, wordplay
 from querybudget.embedding.kernel import FOLDED, PLAIN, RAW, READABLE, Lexicon
 from querybudget.embedding.letters import BEGINNING, LONGEST_WORD, with_run
 from querybudget.embedding.mending import Mender
@@ -63,6 +63,7 @@ _TABLES = (
     "begins",
     "by_consonants",
     "by_inner_letters",
+    "by_letter_sounds",
     "by_letters",
     "by_shift",
     "by_sound",
@@ -192,9 +193,14 @@ class Reader:
         return ciphers.words_by_shift(self._vocabulary)
 
     @functools.cached_property
-    def by_sound(self) -> dict[int, str]:
+    def by_letter_sounds(self) -> dict[int, str]:
         """Words of the vocabulary by what `wordplay.roughly` leaves of them."""
         return wordplay.words_by(wordplay.roughly, self._vocabulary)
+
+    @functools.cached_property
+    def by_sound(self) -> dict[int, str]:
+        """Frequent English words by their sound, as `sound.by_sound` returns them."""
+        return sound.by_sound(spelling.frequent(self._vocabulary))
 
     def share(self, text: str) -> float:
         """Return the share of a text's longer words that are known, by letters."""
