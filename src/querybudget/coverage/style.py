@@ -39,7 +39,9 @@ punctuation and length are not among them: a sweep changes these in one line, an
 than how somebody types."""
 
 _WORD = re.compile(r"[^\W_]+")
-_ASCII = {sign: chr(sign).lower() if chr(sign).isalnum() else " " for sign in range(0x80)}
+_ASCII = bytes(
+    ord(chr(sign).lower() if chr(sign).isalnum() else " ") for sign in range(0x80)
+).ljust(256)
 """What `_WORD` finds in lower case, in ASCII."""
 _DENSE = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
@@ -83,7 +85,10 @@ def style_features(text: str) -> tuple[tuple[int, ...], bytes]:
     if not start:
         return (), b""
     dense = not start.isascii() and _DENSE.search(start) is not None
-    words = start.translate(_ASCII).split() if start.isascii() else _WORD.findall(start.lower())
+    if start.isascii():
+        words = start.encode("ascii").translate(_ASCII).decode("ascii").split()
+    else:
+        words = _WORD.findall(start.lower())
     words = _pairs(words) if dense else words[:_MAX_WORDS]
     marks, first, bits = _look_up(words)
     if dense:

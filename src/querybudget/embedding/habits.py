@@ -57,9 +57,13 @@ class _Counts:
     def before(self, mark: int) -> int:
         """Return how often a hash of 32 bits was counted before, at most; count it."""
         counts, one, other = self._counts, mark % _COUNTERS, (mark >> 16) % _COUNTERS
-        count = min(counts[one], counts[other])
+        first, second = counts[one], counts[other]
+        count = first if first < second else second  # noqa: FURB136 - quicker
         if count < _LAST:
-            counts[one], counts[other] = max(counts[one], count + 1), max(counts[other], count + 1)
+            if first == count:
+                counts[one] = count + 1
+            if second == count:
+                counts[other] = count + 1
         return count
 
     def next_text(self) -> None:
@@ -92,8 +96,8 @@ class Habits:
         """
         begin, stop = self._first_clauses(text), self._last_clauses(text)
         if begin < stop:
-            begin += self._same(text[begin : min(stop, begin + SHORT)].split(" "), 0)
-            stop -= self._same(text[max(begin, stop - SHORT) : stop].split(" ")[::-1], 1)
+            begin += self._same(text[begin : min(stop, begin + SHORT)], 0)
+            stop -= self._same(text[max(begin, stop - SHORT) : stop], 1)
         self._clauses.next_text()
         self._words.next_text()
         return text[begin:stop]
@@ -123,15 +127,21 @@ class Habits:
         words = _NUMBERS("0", clause.strip().lower()).encode("utf-8", "surrogatepass")
         return self._clauses.before(crc32(words, self._seed ^ side)) >= OFTEN
 
-    def _same(self, words: list[str], side: int) -> int:
+    def _same(self, text: str, side: int) -> int:
         """Return how many characters the words have that most texts have there; count them."""
+        words, encoded = text.split(" "), text.encode("utf-8", "surrogatepass").split(b" ")
+        if side:
+            words.reverse()
+            encoded.reverse()
+        del words[-1]  # it may be cut
         taken = at = 0
-        mark, common = self._seed ^ side, True
+        mark, common, before = self._seed ^ side, True, self._words.before
         least = CONSTANT * max(FEWEST, self._words.texts)
-        for number, word in enumerate(words[:-1]):  # the last one may be cut
-            at += len(word) + 1
-            mark = crc32(word.encode("utf-8", "surrogatepass"), mark)
-            common = (self._words.before(mark) >= least) and common
-            if common and number:  # many people often begin with the same word
-                taken = at
+        for word, letters in zip(words, encoded, strict=False):
+            mark = crc32(letters, mark)
+            common = before(mark) >= least and common
+            if common:
+                if at:  # many people often begin with the same word
+                    taken = at + len(word) + 1
+                at += len(word) + 1
         return taken

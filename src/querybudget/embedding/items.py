@@ -35,7 +35,21 @@ _MARK = re.compile(
     r"[#(\[\u3010]?\d{1,4}[.):\]\u3011\u3001][ \t]*",
     re.MULTILINE,
 )
-_SIGNS = re.compile(r"[{}();=<>_/\\|`]")
+_SIGNS = b"{}();=<>_/\\|`"
+_ENDS_OF_MARKS = bytes(
+    ord("0" if chr(sign).isdecimal() else "." if chr(sign) in ".):]" else " ")
+    for sign in range(128)
+).ljust(256)
+_STARTS_OF_LINES = bytes(
+    ord(
+        "\n"
+        if sign == ord("\n")
+        else "a"
+        if chr(sign).isalnum() or chr(sign).isspace() or sign == ord("_")
+        else "-"
+    )
+    for sign in range(128)
+).ljust(256)
 _BLOCKS = re.compile(r"\n[ \t]*(?:[^\w\s]{2,}[ \t]*)?\n|(?:^|\n)[ \t]*[^\w\s]{3,}[ \t]*(?=\n|$)")
 
 
@@ -44,9 +58,14 @@ def items(text: str) -> list[str]:
     if len(text) < FEWEST * SHORTEST:
         return [text]
     found = _of_json(text) or _of_marks(text)
-    if not found and len(_SIGNS.findall(text)) * CODE < len(text):
+    if not found and _signs(text) * CODE < len(text):
         found = _of_blocks(text)
     return found or [text]
+
+
+def _signs(text: str) -> int:
+    signs = text.encode("ascii", "replace")
+    return len(signs) - len(signs.translate(None, _SIGNS))
 
 
 def unwrapped(text: str) -> str:
@@ -89,6 +108,10 @@ def _values(text: str) -> list[object]:
 
 
 def _of_marks(text: str) -> list[str]:
+    if text.count("\n") < FEWEST - 1:  # a mark begins a line
+        return []
+    if text.isascii() and text.encode().translate(_ENDS_OF_MARKS).count(b"0.") < FEWEST:
+        return []
     marks = [*_MARK.finditer(text)]
     if len(marks) < FEWEST:
         return []
@@ -99,6 +122,11 @@ def _of_marks(text: str) -> list[str]:
 
 
 def _of_blocks(text: str) -> list[str]:
+    # Whatever is between blocks begins with the end of a line, or the first with a sign.
+    lines = text.encode("ascii", "replace").translate(_STARTS_OF_LINES, b" \t")
+    borders = lines.count(b"\n\n") + lines.count(b"\n-") + lines.startswith(b"-")
+    if borders < FEWEST_BLOCKS - 1:
+        return []
     return _long_enough(_BLOCKS.split(text), FEWEST_BLOCKS)
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import itertools
 import re
+import string
 from collections.abc import Collection, Iterator
-from itertools import islice
+from itertools import compress, islice
 
 from querybudget.coverage.lexicon import MARKS
 from querybudget.embedding.spelling import frequent
@@ -33,8 +34,15 @@ _WORDS = re.compile(r"[A-Za-z]+").sub
 _SIGNED_WORDS = re.compile(rf"(?<!\w)[A-Za-z]+(?:{_SIGNS}{{1,3}}[A-Za-z]+)+(?!\w)")
 _RUN = re.compile(r"(?<![\w'\u2019])[A-Za-z]+(?: [A-Za-z]+(?!\w))+")
 _RUNS, _RUNS_FOUND = _RUN.sub, _RUN.findall
-_LOWER_WORDS = re.compile("[a-z]+").findall
-_AROUND = ((-1, 1), (0, 2), (-2, 1), (-1, 2), (0, 3))  # places of a word with its neighbours
+_LETTERS_ALONE = bytes(
+    code if chr(code) in string.ascii_lowercase else ord(" ") for code in range(256)
+)
+_SIGNS_AND_LETTERS = bytes(
+    ord("a" if chr(code) in string.ascii_letters else "-" if chr(code) in "-.*~_?" else " ")
+    for code in range(256)
+)
+"""Signs that may stand inside a word as `-`, and letters as `a`; what is not ASCII is encoded as a
+question mark, and may be a sign."""
 _IN_WORD = re.compile(_SIGNS).sub
 _VOWELS = re.compile("[aeiou]+").sub
 _STRETCHED = re.compile(r"(.)\1{2,}")
@@ -95,7 +103,7 @@ class Mender:
 
     def joined(self, text: str) -> str:
         """Return a text without the signs that stand inside its words."""
-        if sum(map(text.count, "-*~_\u00b7.")) - text.count(". ") < _SIGNED:
+        if not _may_be_signed(text):
             return text
         signed = {word.lower() for word in _SIGNED_WORDS.findall(text)}
         if len(signed) < _SIGNED:
@@ -113,7 +121,7 @@ class Mender:
             text: The text.
             unknown: Its words that are not known, in lower case.
         """
-        if not unknown or not self._may_be_cut(_LOWER_WORDS(text.lower()), unknown):
+        if not unknown or not self._may_be_cut(_lower_words(text), unknown):
             return text
         found = {cut for run in _RUNS_FOUND(text) for cut in self._cuts(run.lower().split(" "))}
         if len(found) < _CUT and MARKS.keys().isdisjoint(found):
@@ -122,12 +130,20 @@ class Mender:
 
     def _may_be_cut(self, words: list[str], unknown: Collection[str]) -> bool:
         """Return whether an unknown word and its neighbours are a long word; it is quick."""
-        for at, word in enumerate(words):
-            if word in unknown:
-                for first, last in _AROUND:
-                    whole = "".join(words[max(0, at + first) : at + last])
-                    if len(whole) >= _LONG and whole != word and whole in self.words:
-                        return True
+        known, padded = self.words, ["", "", *words, "", ""]
+        for at in compress(range(len(words)), map({*unknown}.__contains__, words)):
+            first, before, word, after, last = padded[at : at + 5]
+            wholes = (
+                before + word,
+                word + after,
+                first + before + word,
+                before + word + after,
+                word + after + last,
+            )
+            if not known.isdisjoint(wholes) and any(
+                len(whole) >= _LONG and whole in known and whole != word for whole in wholes
+            ):
+                return True
         return False
 
     def _cuts(self, words: list[str]) -> Iterator[str]:
@@ -193,6 +209,19 @@ class Mender:
         skeleton = _skeleton(word)
         told = len(skeleton) >= _CONSONANTS or len(skeleton) == len(word)
         return self._by_skeleton.get(hash(skeleton)) if told else None
+
+
+def _may_be_signed(text: str) -> bool:
+    """Return whether enough words of a text may have signs inside; it is quick."""
+    signs = b" " + text.encode("ascii", "replace").translate(_SIGNS_AND_LETTERS)
+    before_letters = signs.count(b"-a") - signs.count(b" -a") - signs.count(b" --a")
+    return before_letters >= _SIGNED
+
+
+def _lower_words(text: str) -> list[str]:
+    """Return the runs of Latin letters of a text, in lower case."""
+    letters = text.lower().encode("ascii", "replace").translate(_LETTERS_ALONE)
+    return letters.decode("ascii").split()
 
 
 def _shorter(word: str) -> Iterator[str]:

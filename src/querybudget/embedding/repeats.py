@@ -43,7 +43,7 @@ _BITS = 15  # two to this power is the size of a bitmap
 _RENEWED = 3_000  # ends of words after which a bitmap is the old one
 _RUN = re.compile(rb"\x01{3,}").finditer  # fewer may be set by chance
 _LEFT = 6  # letters and digits that are worth looking at
-_WORDS = re.compile(r"[^\W_]")
+_SAYS_SOMETHING = re.compile(rf"(?:[\W_]*[^\W_]){{{_LEFT}}}").match
 _CLAUSES = re.compile(r"[.:;!?](?=\s)|[\n\u3002\uff01\uff1f\uff1a]").finditer
 _SIGNS = re.compile(r"[^\w\s]{0,24}").match
 _REST_OF_WORD = re.compile(r"(?<=\w)\w{0,24}\s*").match
@@ -94,6 +94,7 @@ class Repeats:
         self._powers = _powers(factor)
         self._inverses = _powers(pow(factor, -1, 1 << 32))
         self._sent: LRUCache[str, _Sent] = LRUCache(callers)
+        self._latest: tuple[str, _Sent] | None = None
         self._lock = Lock()  # large calls are read in threads
 
     def without(self, caller: str, text: str) -> str:
@@ -127,11 +128,15 @@ class Repeats:
         return new if len(new) == len(text) or _says_something(new) else text
 
     def _sent_by(self, caller: str) -> _Sent:
+        latest = self._latest
+        if latest is not None and latest[0] == caller:  # then it is the cache's latest, too
+            return latest[1]
         with self._lock:
-            sent = self._sent.get(caller)
-            if sent is None:
-                sent = self._sent[caller] = _Sent(int(self._mix))
-        return sent
+            found = self._sent.get(caller)
+            if found is None:
+                found = self._sent[caller] = _Sent(int(self._mix))
+            self._latest = caller, found
+        return found
 
     def _new(self, sent: _Sent, text: str, *, first: bool, last: bool) -> str:
         if KERNEL is not None:
@@ -206,6 +211,8 @@ def _reach(spans: list[Span], scale: float) -> int:
 def _preamble(text: str, reach: int, scale: float) -> int:
     """Return where the preamble ends: with a clause, unless it is long and has none."""
     end = reach + _signs(text, reach)
+    if end < EDGE * scale:
+        return 0
     clauses = [clause.end() for clause in _CLAUSES(text, 0, end + 1) if clause.end() <= end]
     if clauses and clauses[-1] >= EDGE * scale:
         return clauses[-1]
@@ -249,7 +256,7 @@ def _cut_out(text: str, taken: list[Span]) -> str:
 
 
 def _says_something(text: str) -> bool:
-    return len(_WORDS.findall(text, 0, 20 * _LEFT)) >= _LEFT
+    return _SAYS_SOMETHING(text, 0, 20 * _LEFT) is not None
 
 
 def _folded(text: str) -> NDArray[np.uint32]:

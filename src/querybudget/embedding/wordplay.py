@@ -51,7 +51,19 @@ _SAYS, _SAID = 4, 0.4  # letters of words that say something, and their share of
 _EVERYWHERE = 0.6  # share of words that have what was put into all of them
 _PUT_IN = (2, 3)  # letters of it
 _TRIED = 4
-_ARE_DIGITS = bytes(0x30 <= sign <= 0x39 for sign in range(256))  # noqa: PLR2004 - ASCII's
+_KINDS = bytes(
+    ord(
+        "a"
+        if chr(sign).isalpha()
+        else "0"
+        if chr(sign).isdecimal()
+        else "_"
+        if chr(sign) == "_"
+        else " "
+    )
+    for sign in range(0x80)
+).ljust(256)
+"""Letters, digits and the underscore of ASCII as one of each, and everything else as a space."""
 
 
 def game_of(words: Sequence[str], needed: float, knows: Knows) -> Callable[[str], str] | None:
@@ -192,16 +204,22 @@ def with_spaces_throughout(text: str, knows: Knows, begins: Mapping[str, int]) -
     return _LONG_RUN.sub(spaced, text)
 
 
-def _numbers(text: bytes) -> int:
-    return (b"\0" + text.translate(_ARE_DIGITS)).count(b"\0\1")
+def _may_be_numbered(text: str) -> bool:
+    """Return whether each word or two of a text of ASCII may have a number; it is quick."""
+    kinds = (b" " + text.encode("ascii")).translate(_KINDS)
+    numbers = kinds.count(b" 0") + kinds.count(b"a0") + kinds.count(b"_0")
+    if numbers + 1 < _LEAST_WORDS / _MOST_WORDS:
+        return False
+    words = kinds.count(b" a") - numbers - kinds.count(b"_")  # at least so many are only letters
+    return words <= _MOST_WORDS * (numbers + 1)
 
 
 def unnumbered(text: str) -> str:
     """Return a text of which each word or two has a number without these numbers."""
+    if text.isascii() and not _may_be_numbered(text):
+        return text
     if sum(map(text.count, string.digits)) < _LEAST_WORDS // 2:
         return text
-    if text.isascii() and _numbers(text.encode()) + 1 < _LEAST_WORDS / _MOST_WORDS:
-        return text  # numbers in fewer places than between that many words
     runs = words = 0
     inside = False
     for counter, _ in _TOKENS(text):
