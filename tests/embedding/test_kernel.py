@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding import kernel, repeats
+from querybudget.embedding import habits, kernel, repeats
 from querybudget.embedding.chunks import WHOLE, Cutter
 from querybudget.embedding.kernel import KERNEL, RAW
 from querybudget.embedding.repeats import Repeats
@@ -81,6 +81,9 @@ def test_a_text_reads_the_same(embedder: StaticEmbedder, text: str) -> None:
     assert compiled.is_readable(text) == bare.is_readable(text)
     assert compiled.share(text) == bare.share(text)
     assert [*compiled.unknown(text)] == [*bare.unknown(text)]
+    unknown = compiled.unknown_if_plain(text)
+    assert unknown == bare.unknown_if_plain(text)
+    assert unknown == (bare.unknown(text) if bare.is_plain(text) else None)
 
 
 @given(text=TEXTS, key=st.binary(min_size=1, max_size=4))
@@ -101,6 +104,22 @@ def test_the_same_is_taken_off_as_sent_before(texts: list[str]) -> None:
             found = compiled.without("caller", text)
             patch.setattr(repeats, "KERNEL", None)
             assert found == bare.without("caller", text)
+
+
+@given(
+    texts=st.lists(TEXTS, min_size=1, max_size=6),
+    mark=st.integers(0, 2**32 - 1),
+    side=st.integers(0, 1),
+)
+def test_rows_of_words_are_counted_the_same(texts: list[str], mark: int, side: int) -> None:
+    compiled, bare = habits.Counts(8), habits.Counts(8)
+    with pytest.MonkeyPatch.context() as patch:
+        for text in (*texts, *texts, *(f"{text} {PROSE[0]}" for text in texts)):
+            patch.setattr(habits, "COUNTED", getattr(KERNEL, "counted", None))
+            found = compiled.counted(text, mark, side)
+            patch.setattr(habits, "COUNTED", None)
+            assert found == bare.counted(text, mark, side)
+            assert compiled.counts == bare.counts
 
 
 def test_each_character_of_the_first_planes_is_folded_as_in_python(
@@ -127,6 +146,9 @@ def test_what_is_no_text_or_no_table_is_an_error(embedder: StaticEmbedder) -> No
         lambda: lexicon.share(b"bytes", RAW),
         lambda: lexicon.vector("the", RAW, vector, vector, vector),
         lambda: module.ends("the", b"", 1, 1, 1),
+        lambda: module.counted("the", 1, 0, bytearray()),
+        lambda: module.counted("the", 1, 0, b"counts"),
+        lambda: module.counted(b"the", 1, 0, bytearray(8)),
         lambda: module.met("x" * 3_000, *[b""] * 4, 1, bytearray(), bytearray(), 0),
         lambda: module.Lexicon(["a", 1], bytes(PLANE), bytes(4 * PLANE), b""),
         lambda: module.Lexicon(["a"], b"", b"", b""),

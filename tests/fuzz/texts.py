@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
+import zlib
 from collections.abc import Callable
 
 from querybudget import notation, redact
 from querybudget.adapters.generic import Pointer
 from querybudget.adapters.lax import Json
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS, style_features
+from querybudget.embedding import habits
 from querybudget.embedding.capabilities import heuristics
 from querybudget.embedding.chunks import WHOLE, Cutter
 from querybudget.embedding.repeats import Repeats
@@ -136,8 +138,28 @@ def kernel(data: bytes) -> None:
     assert reader.is_plain(text) == bare.is_plain(text)
     assert reader.is_readable(text) == bare.is_readable(text)
     assert reader.share(text) == bare.share(text)
+    unknown = reader.unknown_if_plain(text)
+    assert unknown == (bare.unknown(text) if bare.is_plain(text) else None)
+    assert reader.unknown(text) == bare.unknown(text)
+    _count(text, data)
     cutter = Cutter(data[:4] or b"k")
     assert len(text) <= WHOLE or cutter.cut(text) == cutter._cut(text)
     repeats = Repeats(b"k")
     for each in (text, text, f"and {text}"):
         assert len(repeats.without("caller", each)) <= len(each)
+
+
+def _count(text: str, data: bytes) -> None:
+    """Hold the counting of rows of words to the words in Python."""
+    mark, side = zlib.crc32(data), len(data) & 1
+    words = text.encode("utf-8", "surrogatepass").split(b" ")
+    if side:
+        words.reverse()
+    one, other = habits.Counts(8), habits.Counts(8)
+    for _ in range(2):
+        last, before = mark, list[int]()
+        for word in words[:-1]:
+            last = zlib.crc32(word, last)
+            before.append(other.before(last))
+        assert [*one.counted(text, mark, side)] == before
+        assert one.counts == other.counts

@@ -22,6 +22,7 @@ docs/research.md says how, and how well it does on sources that it has not seen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import log
 from operator import mul
 from typing import Final
@@ -95,6 +96,7 @@ SLOPE = 120_000
 ENOUGH_STEPS = 2
 """Chunks of one step, on average, up to which steps count in full against a caller."""
 
+_CURVES = 64  # numbers of chunks whose curves are kept
 _UNIT = 127 * 127
 _MIDDLE = log(50)
 _FIRST_STYLE = SUMS.index(STYLE_FEATURES[0])
@@ -147,25 +149,43 @@ def views_of_part(sums: Sequence[int]) -> dict[str, float]:
 def _views(
     sums: Sequence[int], rates: Sequence[float], ranges: Mapping[str, tuple[int, int]]
 ) -> dict[str, float]:
-    along = log(min(max(sums[0], LOOKS[0]), LAST_CURVE))
-    squared, tilt = along * along, (along - _MIDDLE) / 2
+    curves = _curves(min(max(sums[0], LOOKS[0]), LAST_CURVE))
     result: dict[str, float] = {}
     for view, (start, stop) in ranges.items():
         total = 0.0
-        for rate, mean, spread, weight in zip(
-            rates[start:stop],
-            MEAN[start:stop],
-            SPREAD[start:stop],
-            WEIGHT[start:stop],
-            strict=True,
+        for rate, (level, slope, bend, width, weight) in zip(
+            rates[start:stop], curves[start:stop], strict=True
         ):
-            width = max(spread[0] + spread[1] * along + spread[2] * squared, spread[3])
-            deviation = (rate - mean[0] - mean[1] * along - mean[2] * squared) / width
-            total += max(-CLIP, min(CLIP, deviation)) * (weight[0] + weight[1] * tilt)
+            deviation = (rate - level - slope - bend) / width
+            total += max(-CLIP, min(CLIP, deviation)) * weight
         result[view] = max(FLOOR, min(CAP, total))
     if result["persistence"] > 0:
         result["persistence"] *= _followed(*sums[:2])
     return result
+
+
+@lru_cache(_CURVES)
+def _curves(count: int) -> tuple[tuple[float, float, float, float, float], ...]:
+    """Return of each feature what honest callers show after so many chunks, and its weight.
+
+    Streams are looked at after few different numbers of chunks.
+
+    Returns:
+        Of each in the order of `FEATURES`: three terms whose sum is its mean, its spread, and its
+        weight.
+    """
+    along = log(count)
+    squared, tilt = along * along, (along - _MIDDLE) / 2
+    return tuple(
+        (
+            mean[0],
+            mean[1] * along,
+            mean[2] * squared,
+            max(spread[0] + spread[1] * along + spread[2] * squared, spread[3]),
+            weight[0] + weight[1] * tilt,
+        )
+        for mean, spread, weight in zip(MEAN, SPREAD, WEIGHT, strict=True)
+    )
 
 
 def _followed(count: int, followed: int) -> float:

@@ -185,13 +185,12 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{len(TAIL_SHARES)}{FORM}"):
         Members at a look are those at any look so far: where those who ask much are of one
         application, they say nothing of those who have not come as far.
         """
-        share, members = 0.0, 0
-        for look in range(len(ALL_TAILS)):
-            reached, beyond = tail_counts(self.looks, look)
-            members = max(members, reached)
-            for count, suspect in zip(beyond, POOL_SHARE[:AS_A_WHOLE], strict=False):
-                if count >= FEWEST:
-                    share = max(share, lower_bound(count, members) / suspect)
+        share, members, looks = 0.0, 0, self.looks
+        for start in range(0, _COUNTS, _WIDTH):
+            members = max(members, looks[start])
+            for place, suspect in enumerate(POOL_SHARE[:AS_A_WHOLE], start + 1):
+                if looks[place] >= FEWEST:
+                    share = max(share, lower_bound(looks[place], members) / suspect)
         return min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))
 
     def _move_peak(self, old: int, new: int) -> None:

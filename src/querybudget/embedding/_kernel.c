@@ -404,10 +404,11 @@ done:
     return result;
 }
 
+enum { LONG = 4, STRETCH = 4 };  /* letters of a longer word, and such words that are a stretch */
+
 /* Reader.share */
 static PyObject *lexicon_share(PyObject *object, PyObject *arguments)
 {
-    enum { LONG = 4 };
     Lexicon *self = (Lexicon *)object;
     const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
     PyObject *of;
@@ -438,103 +439,148 @@ static PyObject *lexicon_share(PyObject *object, PyObject *arguments)
     return PyFloat_FromDouble(total ? (double)known / (double)total : 0.0);
 }
 
+/* The words of a text in lower case, between gaps, without the signs that are no part of them. */
+typedef struct {
+    const uint8_t *classes;
+    Text text;
+    Py_ssize_t at, size;  /* what is read, and letters of the word; words are moved to the start */
+} Words;
+
+static int take_words(const Lexicon *lexicon, PyObject *of, Words *words)
+{
+    words->classes = (const uint8_t *)PyBytes_AsString(lexicon->classes);
+    words->at = 0;
+    return take(of, &words->text);
+}
+
+/* Read the next word into the start of the text, and return whether there is one. */
+static int next_word(Words *words)
+{
+    Py_UCS4 *into = words->text.at;
+    Py_ssize_t letters = 0;
+    while (words->at < words->text.size) {
+        Py_UCS4 sign = words->text.at[words->at++];
+        unsigned kind = sign < PLANE ? words->classes[sign] : 0;
+        if (kind & SKIPPED)
+            continue;
+        if (!(kind & GAP))
+            into[letters++] = sign;
+        else if (letters)
+            break;
+    }
+    words->size = letters;
+    return letters > 0;
+}
+
+/* What is_plain and is_readable ask of the words of a text. */
+typedef struct {
+    Py_ssize_t words, longer, known, alone, brief, unread;
+} Reading;
+
+/* Count a word that is known or not; return whether the text may still be plain. */
+static int count_word(Reading *reading, Py_ssize_t size, int is_known)
+{
+    enum { ALONE = 5, SHORT_WORDS = 12, LONGEST_WORD = 24 };
+    reading->words++;
+    reading->alone = size == 1 ? reading->alone + 1 : 0;
+    reading->brief = size < LONG ? reading->brief + 1 : 0;
+    if (size >= LONG) {
+        reading->longer++;
+        reading->known += is_known;
+        if (reading->unread < STRETCH)
+            reading->unread = is_known ? 0 : reading->unread + 1;
+    }
+    return size <= LONGEST_WORD && reading->alone < ALONE && reading->brief < SHORT_WORDS;
+}
+
+static int is_read(const Reading *reading, Py_ssize_t size, int strict)
+{
+    enum { SCARCE = 8, FEW = 24 };
+    if (SCARCE * reading->longer <= reading->words)
+        return strict && size < FEW;
+    return (double)reading->known >= 0.6 * (double)reading->longer && reading->unread < STRETCH;
+}
+
 /* Reader.is_plain (strict), but for what it looks at first, and Reader.is_readable; of lower case */
 static PyObject *lexicon_reads(PyObject *object, PyObject *arguments)
 {
-    enum { LONG = 4, ALONE = 5, SHORT_WORDS = 12, STRETCH = 4, LONGEST_WORD = 24, SCARCE = 8, FEW = 24 };
     Lexicon *self = (Lexicon *)object;
-    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
     PyObject *of;
     int strict, plain = 1;
-    Text text;
-    if (!PyArg_ParseTuple(arguments, "Op", &of, &strict) || !take(of, &text))
+    Words words;
+    Reading reading = {0};
+    if (!PyArg_ParseTuple(arguments, "Op", &of, &strict) || !take_words(self, of, &words))
         return NULL;
-    Py_ssize_t words = 0, longer = 0, known = 0, size = 0, letters = 0;
-    Py_ssize_t alone = 0, brief = 0, unread = 0;
-    Py_UCS4 *word = text.at;  /* words are moved together, without what is no part of them */
-    for (Py_ssize_t n = 0; n <= text.size; n++) {
-        Py_UCS4 sign = n < text.size ? text.at[n] : ' ';
-        unsigned kind = sign < PLANE ? classes[sign] : 0;
-        if (kind & SKIPPED)
-            continue;
-        if (!(kind & GAP)) {
-            word[letters++] = sign;
-            continue;
-        }
-        size = letters, letters = 0;
-        if (!size)
-            continue;
-        words++;
-        alone = size == 1 ? alone + 1 : 0;
-        brief = size < LONG ? brief + 1 : 0;
-        if (strict && (size > LONGEST_WORD || alone >= ALONE || brief >= SHORT_WORDS)) {
-            plain = 0;
-            break;
-        }
-        if (size >= LONG) {
-            int is_known = row_of(self, word, size) != NONE;
-            longer++;
-            known += is_known;
-            if (unread < STRETCH)
-                unread = is_known ? 0 : unread + 1;
-        }
+    while (plain && next_word(&words)) {
+        int is_known = words.size >= LONG && row_of(self, words.text.at, words.size) != NONE;
+        plain = count_word(&reading, words.size, is_known) || !strict;
     }
-    if (plain && SCARCE * longer <= words)
-        plain = strict && text.size < FEW;
-    else if (plain)
-        plain = (double)known >= 0.6 * (double)longer && unread < STRETCH;
-    PyMem_Free(text.at);
+    plain = plain && is_read(&reading, words.text.size, strict);
+    PyMem_Free(words.text.at);
     return PyBool_FromLong(plain);
 }
 
-/* Copy a word of ASCII's letters and digits; return 0 if it is another, or a number. */
-static int copy_latin(const Py_UCS4 *word, Py_ssize_t size, char *into)
+enum { SHORTEST = 3, MOST = 24 };  /* letters of a word that may be misspelt */
+
+/* Return a word of ASCII's letters and digits, or None if it is another, or a number. */
+static PyObject *latin(const Py_UCS4 *word, Py_ssize_t size)
 {
+    char copy[MOST];
     int letters = 0;
+    if (size < SHORTEST || size > MOST)
+        return Py_NewRef(Py_None);
     for (Py_ssize_t n = 0; n < size; n++) {
         if (word[n] >= 'a' && word[n] <= 'z')
             letters = 1;
         else if (word[n] < '0' || word[n] > '9')
-            return 0;
-        into[n] = (char)word[n];
+            return Py_NewRef(Py_None);
+        copy[n] = (char)word[n];
     }
-    return letters;
+    return letters ? PyUnicode_FromStringAndSize(copy, size) : Py_NewRef(Py_None);
 }
 
-/* Reader.unknown, of lower case, with those again that stand there twice */
+/* Append a word that is not known, if it may be misspelt; return 0 with an error. */
+static int append_unknown(PyObject *found, const Words *words)
+{
+    PyObject *word = latin(words->text.at, words->size);
+    int done = word && (word == Py_None || !PyList_Append(found, word));
+    Py_XDECREF(word);
+    return done;
+}
+
+/* Reader.unknown, of lower case, with those again that stand there twice. If `strict`, that of a
+   text which Reader.is_plain finds plain, but for what it looks at first, or else None. */
+static PyObject *unknown_words(Lexicon *self, PyObject *of, int strict)
+{
+    Words words;
+    Reading reading = {0};
+    if (!take_words(self, of, &words))
+        return NULL;
+    PyObject *found = PyList_New(0);
+    int plain = 1;
+    while (found && plain && next_word(&words)) {
+        int is_known = words.size >= SHORTEST && row_of(self, words.text.at, words.size) != NONE;
+        if (strict)
+            plain = count_word(&reading, words.size, is_known);
+        if (!is_known && !append_unknown(found, &words))
+            Py_CLEAR(found);
+    }
+    if (found && strict && !(plain && is_read(&reading, words.text.size, 1))) {
+        Py_DECREF(found);
+        found = Py_NewRef(Py_None);
+    }
+    PyMem_Free(words.text.at);
+    return found;
+}
+
 static PyObject *lexicon_unknown(PyObject *object, PyObject *of)
 {
-    enum { SHORTEST = 3, MOST = 24 };
-    Lexicon *self = (Lexicon *)object;
-    const uint8_t *classes = (const uint8_t *)PyBytes_AsString(self->classes);
-    Text text;
-    PyObject *found;
-    if (!take(of, &text))
-        return NULL;
-    found = PyList_New(0);
-    Py_ssize_t letters = 0;
-    Py_UCS4 *word = text.at;  /* words are moved together, without what is no part of them */
-    for (Py_ssize_t n = 0; found && n <= text.size; n++) {
-        Py_UCS4 sign = n < text.size ? text.at[n] : ' ';
-        unsigned kind = sign < PLANE ? classes[sign] : 0;
-        if (kind & SKIPPED)
-            continue;
-        if (!(kind & GAP)) {
-            word[letters++] = sign;
-            continue;
-        }
-        char copy[MOST];
-        if (letters >= SHORTEST && letters <= MOST && copy_latin(word, letters, copy) &&
-            row_of(self, word, letters) == NONE) {
-            PyObject *unknown = PyUnicode_FromStringAndSize(copy, letters);
-            if (!unknown || PyList_Append(found, unknown) < 0)
-                Py_CLEAR(found);
-            Py_XDECREF(unknown);
-        }
-        letters = 0;
-    }
-    PyMem_Free(text.at);
-    return found;
+    return unknown_words((Lexicon *)object, of, 0);
+}
+
+static PyObject *lexicon_unknown_if_plain(PyObject *object, PyObject *of)
+{
+    return unknown_words((Lexicon *)object, of, 1);
 }
 
 /* -- Borders ----------------------------------------------------------------------------------- */
@@ -729,6 +775,75 @@ done:
     return result;
 }
 
+/* -- Habits ------------------------------------------------------------------------------------ */
+
+/* Return the CRC-32 of a character as UTF-8 encodes it, after what `crc` is that of. */
+static uint32_t crc_of(uint32_t crc, Py_UCS4 sign)
+{
+    static const uint32_t TABLE[16] = {
+        0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
+        0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
+    uint8_t bytes[4];
+    int size = sign < 0x80 ? 1 : sign < 0x800 ? 2 : sign < 0x10000 ? 3 : 4;
+    for (int n = size - 1; n > 0; n--, sign >>= 6)
+        bytes[n] = 0x80 | (sign & 0x3F);
+    bytes[0] = (uint8_t)(size == 1 ? sign : (0xF00u << (4 - size) >> 4 & 0xF0) | sign);
+    crc = ~crc;
+    for (int n = 0; n < size; n++) {
+        crc ^= bytes[n];
+        crc = crc >> 4 ^ TABLE[crc & 15];
+        crc = crc >> 4 ^ TABLE[crc & 15];
+    }
+    return ~crc;
+}
+
+/* Counts.before */
+static uint8_t count_before(uint8_t *counts, Py_ssize_t size, uint32_t mark)
+{
+    uint8_t *one = counts + mark % size, *other = counts + (mark >> 16) % size;
+    uint8_t count = *one < *other ? *one : *other, before = count;
+    if (count < 255) {
+        count++;
+        *one = *one > count ? *one : count;
+        *other = *other > count ? *other : count;
+    }
+    return before;
+}
+
+/* Counts.counted: bytes, how often each word but the last was counted there with those before it */
+static PyObject *kernel_counted(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *of, *result = NULL;
+    unsigned mark;
+    int backwards;
+    Py_buffer counts;
+    Text text;
+    if (!PyArg_ParseTuple(arguments, "OIpw*", &of, &mark, &backwards, &counts))
+        return NULL;
+    if (!counts.len)
+        PyErr_SetString(PyExc_ValueError, "expected counts");
+    else if (take(of, &text)) {
+        Py_ssize_t words = 0, start = backwards ? text.size : 0, end;
+        for (Py_ssize_t n = 0; n < text.size; n++)
+            words += text.at[n] == ' ';
+        result = PyBytes_FromStringAndSize(NULL, words);
+        uint8_t *into = result ? (uint8_t *)PyBytes_AsString(result) : NULL;
+        for (Py_ssize_t n = 0; into && n < words; n++) {
+            if (backwards) {
+                for (end = start; text.at[start - 1] != ' '; start--) {}
+            } else
+                for (end = start; text.at[end] != ' '; end++) {}
+            for (Py_ssize_t at = start; at < end; at++)
+                mark = crc_of(mark, text.at[at]);
+            into[n] = count_before(counts.buf, counts.len, mark);
+            start = backwards ? start - 1 : end + 1;
+        }
+        PyMem_Free(text.at);
+    }
+    PyBuffer_Release(&counts);
+    return result;
+}
+
 /* -- The module -------------------------------------------------------------------------------- */
 
 static PyMethodDef LEXICON_METHODS[] = {
@@ -736,6 +851,7 @@ static PyMethodDef LEXICON_METHODS[] = {
     {"share", lexicon_share, METH_VARARGS, NULL},
     {"reads", lexicon_reads, METH_VARARGS, NULL},
     {"unknown", lexicon_unknown, METH_O, NULL},
+    {"unknown_if_plain", lexicon_unknown_if_plain, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -752,6 +868,7 @@ static PyType_Spec LEXICON = {
 static PyMethodDef FUNCTIONS[] = {
     {"ends", kernel_ends, METH_VARARGS, NULL},
     {"met", kernel_met, METH_VARARGS, NULL},
+    {"counted", kernel_counted, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

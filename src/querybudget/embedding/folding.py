@@ -7,6 +7,7 @@ letters that its look-alikes stand for. Ordinary text of any language comes back
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from querybudget.embedding import letters, phonetic, slang, sound, spelling, wordplay
 from querybudget.embedding.ciphers import Cipher, cipher_of
@@ -56,22 +57,23 @@ class Folder:
             if phonetic.may_be(text):
                 text = phonetic.respelt(text, self._reader.mender.words)
             text = self._unnumbered(text)
-            if self._reader.is_plain(text):
-                return self._corrected(text, plain=True), True
+            unknown = self._reader.unknown_if_plain(text)
+            if unknown is not None:
+                joined = self._reader.mender.joined(text)
+                if joined != text:
+                    text, unknown = joined, self._reader.unknown(joined)
+                return self._corrected(text, unknown, plain=True), True
             text = self._unfolded(text)
             if text == before:
                 break
-        return self._corrected(text, plain=False), False
+        return self._corrected(text, self._reader.unknown(text), plain=False), False
 
     def is_language(self, text: str) -> bool:
         """Return whether a folded text is one in some language, so that its words say something."""
         return self._reader.is_language(text)
 
-    def _corrected(self, text: str, *, plain: bool) -> str:
+    def _corrected(self, text: str, unknown: Collection[str], *, plain: bool) -> str:
         """Return a text with its misspelt words and short forms as they are meant."""
-        if plain:
-            text = self._reader.mender.joined(text)
-        unknown = self._reader.unknown(text)
         if not unknown:
             return text
         joined = self._reader.mender.rejoined(text, unknown)

@@ -8,8 +8,12 @@ end, with them.
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Callable
 from zlib import crc32
+
+from querybudget.embedding.kernel import KERNEL
 
 SHORT = 48
 """Characters of a phrase, at most. Longer ones are repeats."""
@@ -40,23 +44,32 @@ _OPENING = re.compile(
 ).match
 _INNER = re.compile(rf"(?:[.,:;!?)\"'\u201d]\s|{_ENDED})\s*").finditer
 _NUMBERS = re.compile(r"\d+").sub
+COUNTED: Callable[[str, int, int, bytearray], bytes] | None = getattr(KERNEL, "counted", None)
+"""Of the kernel, unless there is none or it was built from an older source."""
 
 
-class _Counts:
+class Counts:
     """Counts by hash. Each is the lower of two in one table, so a chance hit hardly matters.
 
     The source is Cormode and Muthukrishnan, An improved data stream summary: the count-min sketch
     and its applications, 2005.
+
+    Args:
+        latest: Texts after which each counts half.
+
+    Attributes:
+        counts: The table.
+        texts: Texts that count.
     """
 
-    __slots__ = ("_counts", "_latest", "texts")
+    __slots__ = ("_latest", "counts", "texts")
 
     def __init__(self, latest: int) -> None:
-        self._counts, self._latest, self.texts = bytearray(_COUNTERS), latest, 0
+        self.counts, self._latest, self.texts = bytearray(_COUNTERS), latest, 0
 
     def before(self, mark: int) -> int:
         """Return how often a hash of 32 bits was counted before, at most; count it."""
-        counts, one, other = self._counts, mark % _COUNTERS, (mark >> 16) % _COUNTERS
+        counts, one, other = self.counts, mark % _COUNTERS, (mark >> 16) % _COUNTERS
         first, second = counts[one], counts[other]
         count = first if first < second else second  # noqa: FURB136 - quicker
         if count < _LAST:
@@ -66,11 +79,31 @@ class _Counts:
                 counts[other] = count + 1
         return count
 
+    def counted(self, text: str, mark: int, side: int) -> bytes:
+        """Count each word but the last, which may be cut, with those before it.
+
+        Args:
+            text: The words, between spaces.
+            mark: What the hashes begin with.
+            side: 1 to go from the last word to the first.
+
+        Returns:
+            How often each was counted before, at most.
+        """
+        if COUNTED is not None:
+            return COUNTED(text, mark, side, self.counts)
+        words = text.encode("utf-8", "surrogatepass").split(b" ")
+        if side:
+            words.reverse()
+        del words[-1]
+        marks = itertools.accumulate(words, lambda last, word: crc32(word, last), initial=mark)
+        return bytes(map(self.before, itertools.islice(marks, 1, None)))
+
     def next_text(self) -> None:
         """Let everything count half after enough texts."""
         self.texts += 1
         if self.texts == self._latest:
-            self._counts, self.texts = self._counts.translate(_HALVED), self.texts // 2
+            self.counts, self.texts = self.counts.translate(_HALVED), self.texts // 2
 
 
 class Habits:
@@ -84,7 +117,7 @@ class Habits:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._clauses, self._words = _Counts(LATEST_CLAUSES), _Counts(LATEST_WORDS)
+        self._clauses, self._words = Counts(LATEST_CLAUSES), Counts(LATEST_WORDS)
 
     def without(self, text: str) -> str:
         """Return a text without the phrases that recur, and count those that it has.
@@ -129,19 +162,16 @@ class Habits:
 
     def _same(self, text: str, side: int) -> int:
         """Return how many characters the words have that most texts have there; count them."""
-        words, encoded = text.split(" "), text.encode("utf-8", "surrogatepass").split(b" ")
-        if side:
-            words.reverse()
-            encoded.reverse()
-        del words[-1]  # it may be cut
+        mark, least = self._seed ^ side, CONSTANT * max(FEWEST, self._words.texts)
+        before = self._words.counted(text, mark, side)
+        if not before or before[0] < least:
+            return 0
         taken = at = 0
-        mark, common, before = self._seed ^ side, True, self._words.before
-        least = CONSTANT * max(FEWEST, self._words.texts)
-        for word, letters in zip(words, encoded, strict=False):
-            mark = crc32(letters, mark)
-            common = before(mark) >= least and common
-            if common:
-                if at:  # many people often begin with the same word
-                    taken = at + len(word) + 1
-                at += len(word) + 1
+        words = text.split(" ")
+        for word, count in zip(reversed(words) if side else words, before, strict=False):
+            if count < least:
+                break
+            if at:  # many people often begin with the same word
+                taken = at + len(word) + 1
+            at += len(word) + 1
         return taken

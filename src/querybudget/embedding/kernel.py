@@ -54,6 +54,10 @@ class Lexicon(Protocol):
         """Return the words that `Reader.unknown` returns, of lower case; some more than once."""
         ...
 
+    def unknown_if_plain(self, lower: str, /) -> list[str] | None:
+        """Return the same of a text that is plain, or else None."""
+        ...
+
 
 class Kernel(Protocol):
     """The compiled module."""
@@ -78,6 +82,10 @@ class Kernel(Protocol):
         /,
     ) -> tuple[list[tuple[int, int]], int, bool]:
         """Return the stretches sent before, how many words there are, and whether it is dense."""
+        ...
+
+    def counted(self, text: str, mark: int, backwards: int, counts: bytearray, /) -> bytes:
+        """Count each word but the last with those before it; return how often it was before."""
         ...
 
 

@@ -88,8 +88,11 @@ class Reader:
         self.knows: Callable[[str], bool] = vocabulary.__contains__
         self._vocabulary = vocabulary
         self._lexicon = lexicon
-        # A kernel that was built from an older source has no such function.
+        # A kernel that was built from an older source has no such functions.
         self._unknown: Callable[[str], list[str]] | None = getattr(lexicon, "unknown", None)
+        self._unknown_if_plain: Callable[[str], list[str] | None] | None = getattr(
+            lexicon, "unknown_if_plain", None
+        )
         self.is_prepared = False
 
     def prepare(self) -> None:
@@ -166,6 +169,15 @@ class Reader:
             and not word.isdigit()
             and not self.knows(word)
         ).keys()
+
+    def unknown_if_plain(self, text: str) -> Collection[str] | None:
+        """Return what `unknown` returns if `is_plain`, or else None."""
+        if self._unknown_if_plain is None:
+            return self.unknown(text) if self.is_plain(text) else None
+        if _has_escapes(text) or _signs(text) > _SIGNS:
+            return None
+        unknown = self._unknown_if_plain(text.lower())
+        return None if unknown is None else dict.fromkeys(unknown).keys()
 
     @functools.cached_property
     def by_letters(self) -> dict[int, tuple[str, ...]]:
