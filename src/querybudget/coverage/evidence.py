@@ -21,6 +21,7 @@ docs/research.md says how, and how well it does on sources that it has not seen.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import log
@@ -217,7 +218,8 @@ def look(stream: Stream, part: Sequence[int] = ()) -> tuple[Reason, ...]:
         What each view adds to the score, strongest first; empty if it was not time to look.
     """
     found: dict[str, float] = {}
-    reached = max((count for count in LOOKS if count <= stream.chunks), default=0)
+    passed = bisect_right(LOOKS, stream.chunks)
+    reached = LOOKS[passed - 1] if passed else 0
     if reached > stream.looked:
         found = views(stream)
         now = round(1_000 * combined(found))
@@ -231,8 +233,9 @@ def look(stream: Stream, part: Sequence[int] = ()) -> tuple[Reason, ...]:
 
 def next_look(stream: Stream) -> int:
     """Return after how many chunks more, at least one, a stream is to be looked at."""
-    due = next((count for count in LOOKS if count > stream.chunks), 0)
-    return max(1, due - stream.chunks)
+    chunks = stream.chunks
+    passed = bisect_right(LOOKS, chunks)
+    return LOOKS[passed] - chunks if passed < len(LOOKS) else 1
 
 
 def _newest(stream: Stream, part: Sequence[int]) -> dict[str, float]:

@@ -10,6 +10,7 @@ it adds something only about once in a look, so many clients can update one grou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import sqrt
 from typing import Final
 
@@ -185,13 +186,15 @@ class Group(msgspec.Struct, array_like=True, tag=f"g{len(TAIL_SHARES)}{FORM}"):
         Members at a look are those at any look so far: where those who ask much are of one
         application, they say nothing of those who have not come as far.
         """
-        share, members, looks = 0.0, 0, self.looks
-        for start in range(0, _COUNTS, _WIDTH):
-            members = max(members, looks[start])
-            for place, suspect in enumerate(POOL_SHARE[:AS_A_WHOLE], start + 1):
-                if looks[place] >= FEWEST:
-                    share = max(share, lower_bound(looks[place], members) / suspect)
-        return min(HIGHEST_SCORE, round(SUSPECT_SCORE * share))
+        looks = self.looks
+        members = [*accumulate(looks[::_WIDTH], max)]
+        shares = [
+            lower_bound(count, reached) / suspect
+            for tail, suspect in enumerate(POOL_SHARE[:AS_A_WHOLE], 1)
+            for count, reached in zip(looks[tail::_WIDTH], members, strict=True)
+            if count >= FEWEST
+        ]
+        return min(HIGHEST_SCORE, round(SUSPECT_SCORE * max(shares, default=0.0)))
 
     def _move_peak(self, old: int, new: int) -> None:
         if not self.peaks:

@@ -739,7 +739,7 @@ static PyObject *kernel_met(PyObject *Py_UNUSED(module), PyObject *arguments)
     int dense = 3 * unspaced > text.size;
     for (Py_ssize_t n = 0; n < text.size; n++) {
         int ends_word = text.at[n] != ' ' && (n + 1 == text.size || text.at[n + 1] == ' ');
-        if (!ends_word && (kind_of(kinds, text.at[n]) & 7) != 1)
+        if (!ends_word && (!unspaced || (kind_of(kinds, text.at[n]) & 7) != 1))
             continue;
         Py_ssize_t end = n + 1, start = end - (dense ? DENSE_WINDOW : WINDOW);
         ends[count] = (int16_t)end;

@@ -55,23 +55,20 @@ _REPEATED = re.compile(r"(.)\1+").sub
 _WORDS = re.compile(r"[A-Za-z]+")
 
 
-def sound(word: str) -> str:
-    """Return how a word in lower case sounds."""
-    first = _SILENT.get(word[:2])
-    if first:
-        word = first + word[2:]
-    word = _ENDING("Si", word)
+def sounds_of(words: Iterable[str]) -> list[str]:
+    """Return how words of letters in lower case sound; all at once, which is quicker."""
+    text = " ".join([_SILENT.get(word[:2], word[:2]) + word[2:] for word in words])
+    text = _ENDING("Si", text)
     for spelt, heard in _SOUNDS:
-        word = word.replace(spelt, heard)
-    word = _REPEATED(r"\1", word.translate(_LETTERS))
-    return word.removesuffix("e")
+        text = text.replace(spelt, heard)
+    text = _REPEATED(r"\1", text.translate(_LETTERS))
+    return [heard.removesuffix("e") for heard in text.split(" ")]
 
 
-def by_sound(words: Iterable[str]) -> dict[int, str]:
+def by_sound(words: Collection[str]) -> dict[int, str]:
     """Return the first of the words that sound the same, by a hash of that."""
     found: dict[int, str] = {}
-    for word in words:
-        heard = sound(word)
+    for word, heard in zip(words, sounds_of(words), strict=True):
         if len(heard) >= _TOLD:
             found.setdefault(hash(heard), word)
     return found
@@ -111,12 +108,12 @@ def _is_english(text: str, words: Collection[str], heard: Collection[str]) -> bo
 
 
 def _heard(
-    asked: Iterable[str], sounds: Mapping[int, str], words: Collection[str]
+    asked: Collection[str], sounds: Mapping[int, str], words: Collection[str]
 ) -> dict[str, str]:
     return {
         word: meant
-        for word in asked
-        if (meant := sounds.get(hash(sound(word)))) and not _is_contraction(word, words)
+        for word, heard in zip(asked, sounds_of(asked) if asked else (), strict=True)
+        if (meant := sounds.get(hash(heard))) and not _is_contraction(word, words)
     }
 
 

@@ -194,8 +194,10 @@ def update_profile(
     """
     own = partition in charge.profiled[:1]
     profile = _profile(account) if own else _group(account)
-    for bucket_line in coverage.bucket_lines:
-        if bucket_line is not None and _keeps_stage(bucket_line, partition, own=own):
+    for bucket_line in filter(None, coverage.bucket_lines):
+        # Where only suspects spend, each keeps its own stage.
+        pooled = bucket_line.touched is None
+        if bucket_line.line.partition == partition if pooled else own:
             _keep_stage(profile.stages, bucket_line)
     if type(profile) is profiles.CallerProfile and charge.observation is not None:
         established = established_by(account, charge, now)
@@ -290,11 +292,6 @@ def _shift(accounts: Mapping[str, Account], charge: Charge) -> int:
     if calibration is None:
         return 0
     return _group(accounts[calibration.partition]).shift(calibration)
-
-
-def _keeps_stage(bucket_line: BucketLine, partition: str, *, own: bool) -> bool:
-    """Return whether a profile keeps a line's stage; where only suspects spend, each its own."""
-    return own if bucket_line.touched is not None else bucket_line.line.partition == partition
 
 
 def _keep_stage(stages: dict[str, Stage], bucket_line: BucketLine) -> None:
