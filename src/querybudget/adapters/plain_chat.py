@@ -52,6 +52,8 @@ _MEMBERS = len(_Chat.__struct_fields__)
 _UNICODE = b"\\u"
 _OF_TEXT = 2
 _OF_A_MESSAGE = 8  # two names and two texts
+_CHANNELS = {role: channel_of(role) for role in ("assistant", "system", "tool", "user")}
+"""Of the usual roles."""
 
 
 def plain_chat(target: Target, body: bytes) -> Call | None:
@@ -113,10 +115,13 @@ def _segments(target: Target, messages: list[_Message]) -> tuple[Segment, ...]:
     segments: list[Segment] = []
     for message in messages:
         role, text = message.role, message.content
-        if not is_role(role):
-            text = f"{role}\n{text}" if text else role
+        channel = _CHANNELS.get(role)
+        if channel is None:
+            channel = channel_of(role)
+            if not is_role(role):
+                text = f"{role}\n{text}" if text else role
         if text:
-            segments.append(Segment(channel_of(role), text))
+            segments.append(Segment(channel, text))
     return tuple(segments)
 
 

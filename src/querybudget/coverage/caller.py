@@ -170,7 +170,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         """Return how many new buckets a call would enter, at most one for each of its chunks."""
         cells = {chunk.cell // _CELLS_PER_BIT for chunk in observation.said if chunk.cell >= 0}
         cells.update(chunk.cell // _CELLS_PER_BIT for chunk in observation.fed if chunk.cell >= 0)
-        new = sum([not _has_bit(self.cells, cell) for cell in cells])
+        entered = self.cells
+        new = sum([not entered[cell >> 3] >> (cell & 7) & 1 for cell in cells])
         if observation.opaque:
             bits = 8 * len(self.opaque) or _OPAQUE_BITS
             found = {digest % bits for digest in observation.opaque}
@@ -318,18 +319,20 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         self, chunks: Sequence[Chunk], items: Sequence[int] = ()
     ) -> tuple[list[Chunk], list[int]]:
         """Return the chunks that enter new ground, and their items; note where they have been."""
-        new = [
-            place
-            for place, chunk in enumerate(chunks)
-            if chunk.cell >= 0 and _set_bit(self.cells, chunk.cell // _CELLS_PER_BIT)
-        ]
+        new, bits = list[int](), self.cells
+        for place, chunk in enumerate(chunks):
+            cell = chunk.cell // _CELLS_PER_BIT  # below zero without one
+            if cell >= 0 and not bits[cell >> 3] >> (cell & 7) & 1:
+                bits[cell >> 3] |= 1 << (cell & 7)
+                new.append(place)
         return [chunks[place] for place in new], [items[place] for place in new] if items else []
 
     def _enter_opaque(self, digests: Sequence[int]) -> None:
         if digests and not self.opaque:
             self.opaque = bytearray(_OPAQUE_BITS // 8)
         for digest in digests:
-            _set_bit(self.opaque, digest % (8 * len(self.opaque)))
+            bit = digest % (8 * len(self.opaque))
+            self.opaque[bit >> 3] |= 1 << (bit & 7)
 
     def _reach_first(self, reached: int) -> None:
         """Note what one of the first looks says."""
@@ -390,11 +393,3 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
 
 def _has_bit(bits: bytearray, index: int) -> int:
     return bits[index >> 3] >> (index & 7) & 1 if bits else 0
-
-
-def _set_bit(bits: bytearray, index: int) -> bool:
-    """Set a bit; return whether it was not set before."""
-    byte, bit = index >> 3, 1 << (index & 7)
-    new = not bits[byte] & bit
-    bits[byte] |= bit
-    return new

@@ -132,16 +132,18 @@ class EmbeddingAnalyzer:
         excerpts = await self._selector.select(call.segments, caller, self._cache)
         found: dict[int, Chunk | None] = {}
         new: dict[int, str] = {}
+        cache = self._cache
         for excerpt in excerpts:
-            if excerpt.text is None:
-                if excerpt.digest in self._cache:  # else it was dropped in the meantime
-                    found[excerpt.digest] = self._cache[excerpt.digest]
-                    self._cache.move_to_end(excerpt.digest)
+            digest, text = excerpt.digest, excerpt.text
+            if text is None:
+                if digest in cache:  # else it was dropped in the meantime
+                    found[digest] = cache[digest]
+                    cache.move_to_end(digest)
             elif excerpt.opaque:
-                found[excerpt.digest] = None
-                self._keep({excerpt.digest: None})
+                found[digest] = None
+                self._keep({digest: None})
             else:
-                new[excerpt.digest] = excerpt.text
+                new[digest] = text
         if new:
             found.update(await self._observe(new))
         return self._observation(call, excerpts, found, await self._subject(call.template))
@@ -160,14 +162,15 @@ class EmbeddingAnalyzer:
             _number(_digest(self._hash, f"{one.kind}:{one.content}"))
             for one in _few([one for one in call.opaque if one.kind not in KNOWN_GROUND])
         }
-        capabilities = 0
+        capabilities, of_said = 0, Channel.SAID
         for excerpt in excerpts:
-            if excerpt.digest not in found:
+            digest = excerpt.digest
+            if digest not in found:
                 continue
-            chunk = found[excerpt.digest]
+            chunk = found[digest]
             if chunk is None:
-                opaque.add(excerpt.digest & _HALF)
-            elif excerpt.channel is Channel.SAID:
+                opaque.add(digest & _HALF)
+            elif excerpt.channel is of_said:
                 said.append(chunk)
                 items.append(excerpt.item)
                 capabilities |= chunk.capabilities

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from heapq import nsmallest
+from operator import attrgetter
 from typing import TypeAlias
 
 import msgspec
@@ -16,7 +17,8 @@ from querybudget.adapters.base import Channel, Segment
 from querybudget.coverage.observation import GOES_ON
 from querybudget.embedding.choice import bounded, chosen_of, draw
 from querybudget.embedding.chunks import Cutter
-from querybudget.embedding.continuing import Piece, Turns
+from querybudget.embedding.continuing import Found as _Found
+from querybudget.embedding.continuing import Piece, continued
 from querybudget.embedding.folding import LONGEST, Folder
 from querybudget.embedding.items import items, unwrapped
 from querybudget.embedding.repeats import HEAD, TAIL, Repeats
@@ -52,6 +54,7 @@ what hides the chosen chunks is undone in each of them alone."""
 _DIGEST = 8  # bytes
 _LETTER = 2  # characters of a segment that is a letter of what others spell
 _SPELT = 8  # such segments in a row
+_TEXT = attrgetter("text")
 
 
 class Excerpt(msgspec.Struct, frozen=True, gc=False):
@@ -96,17 +99,13 @@ class _Part(msgspec.Struct, frozen=True, gc=False):
     item: int = 0
 
 
-_Found: TypeAlias = tuple[Segment, int, tuple[int, ...] | None]
-"""A segment, the number by which it is remembered, and what is remembered of it."""
-
-
 Steps: TypeAlias = Generator[int, None, list[Excerpt]]
 """The work on one call: yields the characters of each step before it, and returns the excerpts."""
 
 
-def _is_large(found: Sequence[_Found]) -> bool:
-    """Return whether what is new in a call takes long to look at."""
-    return sum(len(segment.text) for segment, _, digests in found if digests is None) > LARGE
+def _new(found: Sequence[_Found]) -> int:
+    """Return the characters of a call that are new."""
+    return sum([len(one[0].text) for one in found if one[2] is None])
 
 
 def _all_at_once(steps: Steps) -> list[Excerpt]:
@@ -170,8 +169,9 @@ class Selector:
             found = await asyncio.to_thread(self._looked_up, segments, caller, known)
         else:
             found = self._looked_up(segments, caller, known)
-        steps = self._steps(found, caller, known)
-        if _is_large(found):
+        new = _new(found)
+        steps = self._steps(found, new, caller, known)
+        if new > LARGE:  # it takes long to look at
             return await asyncio.to_thread(_all_at_once, steps)
         turns = _Turns()
         while True:
@@ -182,23 +182,27 @@ class Selector:
                 return excerpts
             await turns.take(size)
 
-    def _steps(self, found: list[_Found], caller: str, known: Collection[int]) -> Steps:
+    def _steps(self, found: list[_Found], new: int, caller: str, known: Collection[int]) -> Steps:
         """Do what `select` does, and yield before each step how many characters it is about."""
+        if new > MAX_READ:
+            found = _within(found)
         parts: dict[int, _Part] = {}
         before: list[tuple[tuple[int, ...], Channel]] = []
         order: list[int] = []
         left, first = MAX_FOLDED, 0
-        for segment, mark, digests in _within(found):
+        for segment, mark, digests in found:
             if digests is None:
                 size = len(segment.text)
                 yield size
-                new, first = self._read(segment, caller, known, first, whole=size <= left)
+                read, first = self._read(segment, caller, known, first, whole=size <= left)
                 left -= size
-                digests = bounded(new, self._seed)  # noqa: PLW2901 - as if it had been remembered
-                parts.update({digest: new[digest] for digest in digests if digest not in parts})
+                digests = bounded(read, self._seed)  # noqa: PLW2901 - as if it had been remembered
+                parts.update({digest: read[digest] for digest in digests if digest not in parts})
+                self._remember(mark, digests)
             else:
                 before.append((digests, segment.channel))
-            self._remember(mark, digests)
+                if self._sent.get(mark) is not digests:
+                    self._remember(mark, digests)
             order += digests
         sent: dict[int, Channel] = {}
         for digests, channel in reversed(before):  # of several channels, the first counts
@@ -206,7 +210,7 @@ class Selector:
         still_known = set(filter(known.__contains__, sent)) - parts.keys()
         chosen = chosen_of(parts, still_known, self._seed)
         excerpts: list[Excerpt] = []
-        for digest in [digest for digest in dict.fromkeys(order) if digest in chosen]:
+        for digest in filter(chosen.__contains__, dict.fromkeys(order)):
             part = parts.get(digest)
             if part is None:
                 excerpts.append(Excerpt(digest, sent[digest]))
@@ -219,14 +223,18 @@ class Selector:
         self, segments: Sequence[Segment], caller: str, known: Collection[int]
     ) -> list[_Found]:
         """Return what is read of a call's segments, and what is remembered of each."""
+        segments = _spelt(_spread(segments))
+        marks = [*map(hash, zip(itertools.repeat(caller), map(_TEXT, segments)))]
+        before, is_known = self._sent_before.get, known.__contains__
         found: list[_Found] = []
-        for segment in _spelt(_spread(segments)):
-            mark = hash((caller, segment.text))
-            digests = self._sent.get(mark) or self._sent_before.get(mark)
-            if digests is None or not any(map(known.__contains__, digests)):
-                digests = None  # new, or none of it could be embedded, or all is forgotten
-            found.append((segment, mark, digests))
-        found = _continued(found)
+        for segment, mark, sent in zip(segments, marks, map(self._sent.get, marks), strict=True):
+            digests = sent or before(mark)
+            if digests and not (is_known(digests[0]) or any(map(is_known, digests))):
+                digests = None  # none of it could be embedded, or all is forgotten
+            found.append((segment, mark, digests or None))
+        found = continued(found)
+        if len(found) <= MAX_SEGMENTS:
+            return found
         new = [n for n, (_, _, digests) in enumerate(found) if digests is None]
         if len(new) > MAX_SEGMENTS:
             drawn = {n: self._drawn(found[n][0].text) for n in new}
@@ -305,10 +313,10 @@ def _spread(segments: Sequence[Segment]) -> Sequence[Segment]:
     return segments if gap <= 1 else segments[hash(segments[-1].text) % gap :: gap]
 
 
-def _spelt(segments: Sequence[Segment]) -> Iterable[Segment]:
+def _spelt(segments: Sequence[Segment]) -> Sequence[Segment]:
     """Return segments; many in a row that are a letter each are one text."""
-    short = sum([len(segment.text) <= _LETTER for segment in segments])
-    return segments if short < _SPELT else _joined(segments)
+    short = sum(map(_LETTER.__ge__, map(len, map(_TEXT, segments))))
+    return segments if short < _SPELT else [*_joined(segments)]
 
 
 def _joined(segments: Iterable[Segment]) -> Iterator[Segment]:
@@ -322,31 +330,9 @@ def _joined(segments: Iterable[Segment]) -> Iterator[Segment]:
             yield from letters
 
 
-def _continued(found: list[_Found]) -> list[_Found]:
-    """Return segments; a new one that goes on in a sentence is joined with what is before it."""
-    turns, kept, last = Turns(), list[_Found](), -1
-    for segment, mark, digests in found:
-        piece = turns.piece(segment)
-        if piece is None or digests is not None:
-            one = segment
-        elif kept[last][2] is not None:
-            one = piece
-        elif last + 1 < len(kept):  # an answer is between them: turns, and not prompts of an array
-            del kept[last]
-            one = Segment(Channel.SAID, piece.text)
-        else:
-            one = segment
-        if segment.channel is Channel.SAID:
-            last = len(kept)
-        kept.append((one, mark, digests))
-    return kept
-
-
 def _within(found: list[_Found]) -> list[_Found]:
     """Return what is read of a call: at most `MAX_READ` characters of its new segments."""
     new = [n for n, (_, _, digests) in enumerate(found) if digests is None]
-    if sum(len(found[n][0].text) for n in new) <= MAX_READ:
-        return found
     parts = {n: _parts(found[n][0].text) for n in new}
     chosen: set[tuple[int, int]] = set()
     left = MAX_READ
