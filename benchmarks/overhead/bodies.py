@@ -8,7 +8,16 @@ import random
 from benchmarks.overhead.measure import Request
 from benchmarks.stores.prompts import sentence
 
-__all__ = ["CONVERSATION", "KB", "SIZES", "again", "conversation", "never_seen", "requests"]
+__all__ = [
+    "CONVERSATION",
+    "KB",
+    "SIZES",
+    "again",
+    "conversation",
+    "never_seen",
+    "prose",
+    "requests",
+]
 
 KB = 1024
 SIZES = {"1 KB": KB, "10 KB": 10 * KB, "100 KB": 100 * KB, "1 MB": 1024 * KB}
@@ -34,35 +43,35 @@ def requests() -> list[Request]:
 
 def again(name: str) -> Request:
     return Request(
-        "POST", PATH, _body([_text(0, SIZES[name])]), f"{name}, cached", None, CALLERS.get(name, 0)
+        "POST", PATH, _body([prose(0, SIZES[name])]), f"{name}, cached", None, CALLERS.get(name, 0)
     )
 
 
 def never_seen(name: str) -> Request:
     size = SIZES[name]
-    body = _body([_text(0, size)])
+    body = _body([prose(0, size)])
     label = f"{name}, never seen"
     return Request(
-        "POST", PATH, body, label, lambda n: _body([_text(n + 1, size)]), CALLERS.get(name, 0)
+        "POST", PATH, body, label, lambda n: _body([prose(n + 1, size)]), CALLERS.get(name, 0)
     )
 
 
 def conversation() -> Request:
     """A history that all have sent before, and a last turn that nobody has."""
     size = SIZES["100 KB"]
-    history = [_text(-1 - turn, TURN) for turn in range(size // TURN - 1)]
-    body = _body([*history, _text(0, TURN)])
+    history = [prose(-1 - turn, TURN) for turn in range(size // TURN - 1)]
+    body = _body([*history, prose(0, TURN)])
     return Request(
         "POST",
         PATH,
         body,
         CONVERSATION,
-        lambda n: _body([*history, _text(n + 1, TURN)]),
+        lambda n: _body([*history, prose(n + 1, TURN)]),
         CALLERS["100 KB"],
     )
 
 
-def _text(number: int, size: int) -> str:
+def prose(number: int, size: int) -> str:
     """At least `size` characters of questions, in an order that no other number gives."""
     draw, said, length = random.Random(number), list[str](), 0
     while length < size:

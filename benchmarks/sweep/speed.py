@@ -1,8 +1,9 @@
 """Processor time that coverage adds to a call: memory store, one process, analyzer as deployed.
 
 The reference is the same policy with an ample request limit in place of each budget that looks
-into calls. Two calls are timed: a prompt of 1 KB that nobody sent before; and a conversation of
-100 KB that its caller has sent before, of which the last 1 KB is new.
+into calls. Three calls are timed: a prompt of 1 KB that nobody sent before, of any corpus; the same
+of the made-up English that benchmarks/overhead sends, so that its figures can be compared; and a
+conversation of 100 KB that its caller has sent before, of which the last 1 KB is new.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.overhead.bodies import prose
 from benchmarks.sweep.analysis import fresh_analyzer
 from benchmarks.sweep.bodies import CHAT, Message, asked, assistant, chat, said
 from benchmarks.sweep.context import Context
@@ -35,6 +37,10 @@ KB = 1_000
 LENGTH = 100
 """Turns of 1 KB of a long conversation."""
 
+GROWN, REPEATED = 10, 6
+"""Turns by which it grows until then, and how often it is sent again. Of many new turns at once,
+a call looks only at some chunks, and the next calls at the rest."""
+
 Known = Sequence[Sequence[str]]
 """Honest prompts, by corpus."""
 
@@ -46,10 +52,14 @@ def added_time(context: Context) -> dict[str, Any]:
     known = [cover.texts for cover in context.settings.cover if any(cover.texts)] or [("word",)]
     rounds = 2 if context.quick else ROUNDS
     found = _difference(context, known, _prompts, rounds, CALLS)
-    long = _difference(context, known, _conversations, -(-rounds // 3), CALLERS)
+    made_up = _difference(context, known, _made_up, rounds, CALLS)
+    long = _difference(
+        context, known, _conversations, -(-rounds // 3), CALLERS * (LENGTH // GROWN + REPEATED)
+    )
     state = asyncio.run(_state(context.policy, _prompts(random.Random("state"), known)))
     return {
         **found,
+        **{f"{name}_made_up": v for name, v in made_up.items()},
         **{f"{name}_conversation": v for name, v in long.items()},
         "state_bytes": state,
     }
@@ -77,14 +87,21 @@ def _prompts(draw: random.Random, known: Known) -> list[bytes]:
     return [asked(_text(draw, known)) for _ in range(2 * CALLS)]
 
 
+def _made_up(draw: random.Random, _: Known) -> list[bytes]:
+    return [asked(prose(draw.getrandbits(32), KB)) for _ in range(2 * CALLS)]
+
+
 def _conversations(draw: random.Random, known: Known) -> list[bytes]:
-    """Return the long conversation of each caller, then the same with another turn, and so on."""
+    """Return the conversation of each caller as it grows, then the same with another turn, and so
+    on.
+    """
     shared = [_text(draw, known) for _ in range(LENGTH)]
     turns: list[list[Message]] = [
         [(said, assistant)[n % 2](f"{caller} {text}") for n, text in enumerate(shared)]
         for caller in range(CALLERS)
     ]
-    sent: list[bytes] = []
+    sent = [chat(own[:size]) for size in range(GROWN, LENGTH + 1, GROWN) for own in turns]
+    sent += [chat(own) for own in turns] * REPEATED
     for _ in range(4):
         for own in turns:
             own.append(said(_text(draw, known)))
