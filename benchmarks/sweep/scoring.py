@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from querybudget.coverage import evidence
+
 __all__ = ["SHIPPED", "Fit", "Fits", "current", "read_fits", "score_with", "scored_with"]
 
 
@@ -116,6 +118,7 @@ def score_with(fit: Fit) -> None:
         if (fit, name) not in _state.converted:
             _state.converted[fit, name] = _like(shipped, value)
         _set(name, _state.converted[fit, name])
+    evidence.forget_curves()
     _state.fit = fit
 
 

@@ -28,6 +28,8 @@ from querybudget.adapters import adapter_for
 from querybudget.adapters.base import UNREADABLE, Call, Target
 from querybudget.adapters.reading import read_call
 from querybudget.coverage import response
+from querybudget.coverage.evidence import FEATURES, views_of_part
+from querybudget.coverage.stream import SUMS
 from querybudget.limiter.conditions import needs_content
 
 COUNT = 70
@@ -158,6 +160,14 @@ def test_weights_are_replaced_by_name_in_their_own_type_and_come_back(
     assert now["ARRAY"].dtype == np.float32
     assert {name: vars(response)[name] for name in weights} == weights
     assert current() is SHIPPED
+
+
+def test_a_fit_scores_although_another_has_scored_as_many_chunks_before() -> None:
+    sums = [8] * len(SUMS)
+    shipped, weight = views_of_part(sums), [[0.0, 0.0]] * len(FEATURES)
+    with scored_with(Fit("weightless", constants={"coverage.evidence.WEIGHT": weight})):
+        assert set(views_of_part(sums).values()) == {0.0}
+    assert views_of_part(sums) == shipped
 
 
 def test_a_group_of_one_community_is_drawn_from_one_corpus_and_a_mixed_one_from_many() -> None:

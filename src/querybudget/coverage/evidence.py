@@ -189,6 +189,11 @@ def _curves(count: int) -> tuple[tuple[float, float, float, float, float], ...]:
     )
 
 
+def forget_curves() -> None:
+    """Forget what is kept of the weights once they are replaced: experiments have several fits."""
+    _curves.cache_clear()
+
+
 def _followed(count: int, followed: int) -> float:
     """Return how much the steps from call to call say of a stream, from 0 to 1.
 
