@@ -261,3 +261,54 @@ def test_only_the_start_of_a_long_text_is_folded(folder: Folder) -> None:
     hidden = shifted(LATIN["English"], 13)
     filling = "word " * (LONGEST // 5)
     assert folder.fold(filling + hidden) == filling + hidden
+
+
+MARKED = {
+    "an identifier": "request 8c3e9f0a1b2c4d5e6f708192a3b4c5d6: Explain the tides of the sea.",
+    "letters at random": "Explain the tides of the sea. #aQzKbWvRtYpLmXcNdFgHj",
+}
+
+
+@pytest.mark.parametrize("text", MARKED.values(), ids=MARKED.keys())
+def test_an_identifier_that_is_new_each_time_says_nothing(folder: Folder, text: str) -> None:
+    folded = folder.fold(text)
+    assert "Explain the tides of the sea." in folded
+    assert len(folded) < len("request 0: Explain the tides of the sea.") + 2
+
+
+WORDS = "Explain the winter storms of the northern ocean to young sailors"
+WRITTEN = {
+    "pictures": " \U0001f600 ".join(WORDS.split()),
+    "tags": "".join(f"<w>{word}</w>" for word in WORDS.split()),
+    "commands": " ".join(rf"\text{{{word}}}" for word in WORDS.split()),
+    "links": " ".join(f"[{word}](http://e.org/{len(word)})" for word in WORDS.split()),
+    "lines of a log": "\n".join(f"2026-11-1{n} INFO {w}" for n, w in enumerate(WORDS.split())),
+    "digits in words": "Expl4ain the win3ter sto5rms of the north1ern oc2ean to yo6ung sai7lors",
+    "octal": " ".join(f"{code:03o}" for code in WORDS.encode()),
+    "calls": "+".join(f"chr({ord(sign)})" for sign in WORDS),
+    "quoted-printable": "".join(f"={code:02X}" for code in WORDS.encode()),
+    "a spelling alphabet": (
+        "echo x-ray papa lima alfa india november / tango hotel echo / whiskey india november"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN.keys())
+def test_marks_between_words_and_codes_leave_the_words(folder: Folder, text: str) -> None:
+    folded = folder.fold(text).lower().split()
+    assert {"explain", "the"} <= set(folded)
+    assert "win" in folded or "winter" in folded
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Flags: \U0001f1e9\U0001f1ea and \U0001f1eb\U0001f1f7 won, \U0001f1ee\U0001f1f9 lost.",
+        "The build for x86_64-pc-windows-gnu failed in getUserNameFromDatabase yesterday.",
+        "Call 10-12-14 and 06-11-15, then 03-04-05 or 07-08-09 in the morning.",
+        "Use <b>bold</b> and <i>italic</i> in a sentence that goes on for quite a few words here.",
+    ],
+    ids=["flags", "names of code", "numbers", "two tags"],
+)
+def test_marks_that_say_something_stay(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text

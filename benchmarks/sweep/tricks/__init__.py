@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from benchmarks.sweep.tricks.cover import COVERS
 from benchmarks.sweep.tricks.filling import FILLINGS
 from benchmarks.sweep.tricks.frames import FRAMES
+from benchmarks.sweep.tricks.markings import MARKINGS
 from benchmarks.sweep.tricks.pace import PACES
 from benchmarks.sweep.tricks.packing import PACKINGS
 from benchmarks.sweep.tricks.places import PLACES
@@ -31,7 +32,7 @@ __all__ = ["QUICK_TRICKS", "TRICKS", "Scene", "Trick"]
 
 TRICKS: Mapping[str, Trick] = {
     trick.name: trick
-    for trick in (*PLACES, *FRAMES, *WORDINGS, *COVERS, *FILLINGS, *PACKINGS, *PACES)
+    for trick in (*PLACES, *FRAMES, *WORDINGS, *MARKINGS, *COVERS, *FILLINGS, *PACKINGS, *PACES)
 }
 
 QUICK_TRICKS = (

@@ -8,6 +8,7 @@ import html
 import re
 import string
 import unicodedata
+import zlib
 from collections.abc import Callable, Container
 from functools import partial
 
@@ -46,6 +47,9 @@ _MORSE_CODE = (
 _MORSE_LETTERS: dict[str, str] = dict(
     zip(_MORSE_CODE.split(), "abcdefghijklmnopqrstuvwxyz0123456789.,?!-'/", strict=True)
 )
+_GZIP, _ZLIB = b"\x1f\x8b", b"x"  # first bytes
+_EITHER = zlib.MAX_WBITS | 32  # either of the two
+_LONGEST = 1 << 16  # bytes that are unpacked
 _FEWEST_BITS = 28  # digits of what `_BITS` finds, at least
 _LEAST = 8  # characters of what was decoded, at least
 _READABLE = 0.75  # share of letters and spaces in it, at least
@@ -137,10 +141,21 @@ def _of_groups(
             data = decode(part + "=" * (-len(part) % size))
         except (binascii.Error, ValueError):
             continue
-        text = _text(data)
+        text = _text(data) or _unpacked(data)
         if text is not None:
             return text
     return None
+
+
+def _unpacked(data: bytes) -> str | None:
+    """Return the text that gzip or zlib has packed, its beginning if it is long."""
+    if data[:2] != _GZIP and data[:1] != _ZLIB:
+        return None
+    try:
+        unpacked = zlib.decompressobj(_EITHER).decompress(data, _LONGEST)
+    except zlib.error:
+        return None
+    return _text(unpacked)
 
 
 def _hex(found: str) -> str | None:

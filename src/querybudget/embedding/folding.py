@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from querybudget.embedding import letters, phonetic, slang, sound, spelling, wordplay
+from querybudget.embedding import codes, letters, marks, phonetic, slang, sound, spelling, wordplay
 from querybudget.embedding.ciphers import Cipher, cipher_of
 from querybudget.embedding.decoding import decoded
 from querybudget.embedding.words import Reader
@@ -51,6 +51,7 @@ class Folder:
         """Return what `fold` returns, and whether that is surely ordinary text."""
         if len(text) > LONGEST:
             return self.fold_and_check(text[:LONGEST])[0] + text[LONGEST:], False
+        text = marks.unmarked(codes.spelt(text, self._reader.knows), self._reader.knows)
         for _ in range(_ROUNDS):
             before = text
             text = letters.seen(text, self._reader.knows)
@@ -74,6 +75,7 @@ class Folder:
 
     def _corrected(self, text: str, unknown: Collection[str], *, plain: bool) -> str:
         """Return a text with its misspelt words and short forms as they are meant."""
+        text = marks.without_identifiers(text)
         if not unknown:
             return text
         joined = self._reader.mender.rejoined(text, unknown)

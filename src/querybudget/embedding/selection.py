@@ -21,6 +21,7 @@ from querybudget.embedding.continuing import Found as _Found
 from querybudget.embedding.continuing import Piece, continued
 from querybudget.embedding.folding import LONGEST, Folder
 from querybudget.embedding.items import items, unwrapped
+from querybudget.embedding.marks import joined
 from querybudget.embedding.repeats import HEAD, TAIL, Repeats
 
 REMEMBERED = 1 << 14
@@ -258,7 +259,7 @@ class Selector:
             whole: Whether the segment is folded as a whole.
         """
         is_said = segment.channel is Channel.SAID
-        text = unwrapped(segment.text) if is_said else segment.text
+        text = joined(unwrapped(segment.text) if is_said else segment.text)
         state, long = _State.RAW, len(text) > HEAD + TAIL
         if not long:
             text = self._repeats.without(caller, text)
