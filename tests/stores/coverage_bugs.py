@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from querybudget.coverage import Observation, Stage
+from querybudget.coverage import KnownGround, Observation, Stage
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.ledger import Account, Charge, Decision, Line, Reservation, Settled, Verdict
@@ -342,6 +342,18 @@ class DoesNotCalibrate(MemoryStore):
         return await super().reserve(msgspec.structs.replace(charge, calibration=None))
 
 
+class DecidesByThePast(Looks):
+    async def reserve(self, charge: Charge) -> Decision:
+        seen = charge.observation
+        if seen is not None and self.profile(charge.profiled[0]) is None:
+            seen = msgspec.structs.replace(seen, known=KnownGround(len(seen.said)))
+        return await super().reserve(msgspec.structs.replace(charge, observation=seen))
+
+
+class ObservesWhatPacksTooMuch(ObservesWhatItRefuses):
+    pass
+
+
 COVERAGE_BUGS: dict[type[MemoryStore], str] = {
     ObservesWhenSettled: "of_2n_concurrent_calls_exactly_n_enter_new_ground",
     KnowsNothingAgain: "known_ground_costs_nothing",
@@ -371,6 +383,8 @@ COVERAGE_BUGS: dict[type[MemoryStore], str] = {
     ObservesEveryRepeat: "a_repeated_reserve_is_observed_once",
     SaysNotWhy: "a_score_brings_about_stages_and_says_why",
     TellsNoStageOfTheScore: "a_score_brings_about_stages_and_says_why",
+    DecidesByThePast: "a_call_that_packs_much_is_decided_with_what_it_brings",
+    ObservesWhatPacksTooMuch: "a_refusal_for_what_a_call_packs_changes_nothing",
     PricesWithoutTheScore: "a_score_sets_the_price",
     KeepsTheScoreUp: "a_score_falls_with_time",
     TellsNoGroup: "a_group_hears_of_each_change_once",

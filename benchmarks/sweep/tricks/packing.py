@@ -57,6 +57,18 @@ def _array(harmless: int, own: int) -> Trick:
     return Trick(f"array_{harmless}_and_{own}", bodies)
 
 
+def _arrays_a_day(size: int) -> Trick:
+    """Return a trick that sends one large array a day, so that the score falls in between."""
+
+    def bodies(scene: Scene) -> Iterator[Request]:
+        for begin in range(0, len(scene.prompts), size):
+            some = scene.prompts[begin : begin + size]
+            asks = tuple(range(begin, begin + len(some)))
+            yield Request(completion(some), asks, COMPLETIONS, new_day=begin > 0)
+
+    return Trick(f"array_{size}_a_day", bodies)
+
+
 def _ids(text: str) -> list[int]:
     """Return token ids of any tokenizer: one for each word."""
     return [crc32(word.encode()) % VOCABULARY for word in text.split()] or [1]
@@ -107,6 +119,7 @@ PACKINGS = (
     *(_packed(size) for size in (5, 20, 64, 500)),
     _array(64, 64),
     _array(0, 16),
+    _arrays_a_day(256),
     body_of_each("token_ids", lambda text, _: completion(_ids(text)), COMPLETIONS),
     body_of_each("picture_of_text", _pictured),
     body_of_each("sound_of_text", _spoken),

@@ -34,6 +34,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         price: The factor on the call's other lines, in millionths.
         touched: Of a line that only suspects spend: what the population test says; None of others.
         spent: What its partition has spent of the limit, in millionths: a part of the strain.
+        past: The score without the call, which is lower only if the call packs much.
     """
 
     line: Line
@@ -48,6 +49,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
     price: Millionths = ORDINARY_PRICE
     touched: Touched | None = None
     spent: int = 0
+    past: int = 0
 
     @property
     def idle(self) -> bool:
@@ -77,7 +79,7 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
         reset = self.window.reset(quota, now)
         if not self.refuses:
             return LineStatus(line, self.left, reset)
-        if self.amount > quota.limit:
+        if self.amount > quota.limit or self._packs_too_much:
             return LineStatus(line, self.left, reset, NO_TIME, Verdict.NEVER)
         return LineStatus(line, self.left, reset, self._wait(now), Verdict.WAIT)
 
@@ -90,6 +92,14 @@ class BucketLine(msgspec.Struct, frozen=True, gc=False):
             (moment, response.price(max(self.score, share_of(used, quota.limit))))
             for moment, used in self.window.decay(quota, now)
         ]
+
+    @property
+    def _packs_too_much(self) -> bool:
+        """Whether its score would not refuse the call but for what it packs: no wait helps."""
+        response = self.line.response
+        if response is None or self.stage is not _REFUSE:
+            return False
+        return self.past < response.threshold(_REFUSE, self.before) <= self.score
 
     def _wait(self, now: int) -> Micros:
         """µs until the line no longer refuses; exact, except for the score."""

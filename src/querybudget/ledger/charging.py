@@ -230,7 +230,8 @@ def _admit(
             _open(account.open, name, expires + GRACE, now)
         if skip_shadow and line.shadow and not line.quota.apart:
             held.append(UNCHARGED)
-            statuses.append(_status(line, window, room, charge, _prices(charge, coverage, now)))
+            prices = _prices(charge, coverage, now)
+            statuses.append(_status(line, window, room, charge, prices, coverage))
             continue
         amount = line.amount
         if type(window) is LeaseState:
@@ -259,14 +260,19 @@ def _refuse(
     charge: Charge, states: Sequence[_LineState], now: int, coverage: CoverageDecision | None = None
 ) -> Decision:
     prices = _prices(charge, coverage, now)
-    statuses = tuple(_status(*state, charge, prices) for state in states)
+    statuses = tuple(_status(*state, charge, prices, coverage) for state in states)
     verdict, wait = refusal(statuses)
     decision = Decision(verdict, statuses, wait, None, prices[0][1])
     return decision if coverage is None else coverage.added_to(decision)
 
 
 def _status(
-    line: Line, window: State | BucketLine, room: int, charge: Charge, prices: _Prices
+    line: Line,
+    window: State | BucketLine,
+    room: int,
+    charge: Charge,
+    prices: _Prices,
+    coverage: CoverageDecision | None,
 ) -> LineStatus:
     """The status of a line on which nothing is charged."""
     now, price = prices[0]
@@ -283,7 +289,9 @@ def _status(
         fits = max(begin, now + window.wait(quota, minimum, now))
         if index + 1 == len(prices) or fits < prices[index + 1][0]:
             return LineStatus(line, room, reset, Micros(fits - now), Verdict.WAIT)
-    if _cost(line, window, charge.price) <= quota.capacity:  # only the score makes it dear
+    packs = coverage is not None and coverage.packs
+    if not packs and _cost(line, window, charge.price) <= quota.capacity:
+        # Only the score makes it dear, and that falls.
         return LineStatus(line, room, reset, SCORE_RETRY, Verdict.WAIT)
     return LineStatus(line, room, reset, NO_TIME, Verdict.NEVER)
 

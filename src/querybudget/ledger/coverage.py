@@ -23,6 +23,7 @@ import msgspec
 from querybudget import coverage as profiles  # it loads their classes when they are first used
 from querybudget.coverage import Reason, Stage
 from querybudget.ledger.bucket_line import BucketLine, share_of, window_of
+from querybudget.ledger.packed import profile_with
 from querybudget.ledger.suspects import (
     another_pool,
     established_by,
@@ -72,6 +73,12 @@ class CoverageDecision(msgspec.Struct, frozen=True, gc=False):
     def touches(self) -> bool:
         """Whether a population test touches the caller."""
         return any(one.touched.score for one in self.bucket_lines if one and one.touched)
+
+    @property
+    def packs(self) -> bool:
+        """Whether the call itself makes its price higher, by what it packs."""
+        lines = [one for one in self.bucket_lines if one and not one.line.shadow]
+        return any(one.past < one.score and one.score == one.strain for one in lines)
 
     def prices(self, now: int) -> list[tuple[int, Millionths]]:
         """Return the highest price of the enforced lines from each moment in µs on."""
@@ -127,6 +134,7 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
     novelty = _novelty(accounts, charge)
     shift = _shift(accounts, charge)
     known = charge.observation.known if charge.observation is not None else None
+    packed = profile_with(accounts, charge, novelty, now)
     bucket_lines: list[BucketLine | None] = []
     for line in charge.lines:
         if line.quota.unit is not _BUCKETS:
@@ -136,7 +144,9 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
             bucket_lines.append(suspects_line(line, accounts, charge, novelty, found, now))
         else:
             account = accounts[line.partition]
-            one = _bucket_line(line, account, novelty, known, shift, now)
+            own = packed if line.partition in charge.profiled[:1] else None
+            scores = _scores(line, account, own, known, shift, now)
+            one = _bucket_line(line, account, novelty, scores, now)
             if one.score and known is None:
                 one = _of_member(one, accounts, charge, now)
             bucket_lines.append(one)
@@ -154,7 +164,7 @@ def evaluate(accounts: Mapping[str, Account], charge: Charge, now: int) -> Cover
         price = max(price, bucket_line.price)
         if line_stage:
             stage, delay = max(stage, line_stage), max(delay, bucket_line.delay)
-    reasons = _reasons(accounts, bucket_lines) if stage or shadow_stage else ()
+    reasons = _reasons(accounts, packed, bucket_lines) if stage or shadow_stage else ()
     return CoverageDecision(
         bucket_lines, price, stage, delay, shadow_price, shadow_stage, reasons, shift, novelty
     )
@@ -215,8 +225,32 @@ def update_profile(
     return change
 
 
+def _scores(
+    line: Line,
+    account: Account,
+    packed: CallerProfile | None,
+    known: KnownGround | None,
+    shift: int,
+    now: int,
+) -> tuple[int, int]:
+    """Return the score that a call is decided by, and what it is without the call."""
+    if line.response is None or not line.response.scored:
+        return 0, 0
+    if known is not None:
+        score = known.scores.get(line.partition, 0)
+        return score, score
+    profile = account.profile
+    score = profile.score(now) if profile else 0
+    if score and type(profile) is profiles.CallerProfile:
+        score = max(0, score + shift)  # what callers are calibrated on says nothing of pools
+    if packed is None:
+        return score, score
+    found = packed.score(now)
+    return (max(0, found + shift) if found else 0), score
+
+
 def _bucket_line(
-    line: Line, account: Account, novelty: int, known: KnownGround | None, shift: int, now: int
+    line: Line, account: Account, novelty: int, scores: tuple[int, int], now: int
 ) -> BucketLine:
     quota, response = line.quota, line.response
     window = window_of(account, line)
@@ -224,12 +258,7 @@ def _bucket_line(
     spent = share_of(quota.limit - left, quota.limit)
     if response is None:
         return BucketLine(line, window, left, amount, spent, spent=spent)
-    profile = account.profile
-    score = profile.score(now) if profile and response.scored else 0
-    if known is not None:
-        score = known.scores.get(line.partition, 0) if response.scored else 0
-    elif score and type(profile) is profiles.CallerProfile:
-        score = max(0, score + shift)  # what callers are calibrated on says nothing of pools
+    (score, past), profile = scores, account.profile
     strain = max(spent, score)
     before = profile.stages.get(quota.key, _NONE) if profile else _NONE
     reached = stage = response.stage(strain, before) if response.stages else _NONE
@@ -237,7 +266,7 @@ def _bucket_line(
         stage = response.milder(_REFUSE)
     price = response.price(strain)
     return BucketLine(
-        line, window, left, amount, strain, score, before, reached, stage, price, spent=spent
+        line, window, left, amount, strain, score, before, reached, stage, price, None, spent, past
     )
 
 
@@ -317,7 +346,9 @@ def _group(account: Account) -> Group:
 
 
 def _reasons(
-    accounts: Mapping[str, Account], bucket_lines: Sequence[BucketLine | None]
+    accounts: Mapping[str, Account],
+    packed: CallerProfile | None,
+    bucket_lines: Sequence[BucketLine | None],
 ) -> tuple[Reason, ...]:
     staged = [one for one in bucket_lines if one and one.stage]
     population = max((one.score for one in staged if one.touched), default=0)
@@ -327,6 +358,8 @@ def _reasons(
         return found
     highest = max(scored, key=lambda bucket_line: bucket_line.score)
     profile = accounts[highest.line.partition].profile
+    if packed is not None and type(profile) is not profiles.Group:
+        profile = packed
     return found + (profile.reasons if profile else ())
 
 

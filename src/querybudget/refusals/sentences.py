@@ -70,11 +70,16 @@ def close_reason(status: LineStatus) -> str:
 
 
 def abnormal_usage(code: str, wait: int) -> str:
-    """A refusal by budgets in buckets, without naming them; `wait` in µs, 0 for no end."""
-    again = f" {_try_again(wait)}" if wait else ""
+    """A refusal by budgets in buckets, without naming them; `wait` in µs, 0 if no wait helps."""
+    mistake = "If you think this is a mistake, contact the operator of this service."
+    if not wait:
+        return (
+            f"This request covers too much at once ({code}), so trying it again will not help."
+            f" Split it up and send less at a time. {mistake}"
+        )
     return (
         "This account's request pattern is unusual, so similar requests are temporarily blocked"
-        f" ({code}).{again} If you think this is a mistake, contact the operator of this service."
+        f" ({code}). {_try_again(wait)} {mistake}"
     )
 
 

@@ -23,6 +23,9 @@ from querybudget.units import MICRO, Algorithm, Quota, Unit
 
 DAY = 24 * 3_600 * 1_000_000
 
+PACKED = 8
+"""New buckets from which on a call counts for its caller's score before it is decided."""
+
 
 @dataclass
 class OpenReservation:
@@ -114,7 +117,11 @@ class Oracle:
         if response.suspects is not None:
             return self._of_suspects(charge, line, amount, now)
         profile = self.profile(charge, line.partition)
-        score = self._score(charge, profile, now) if response.scored else 0
+        judged = profile
+        if isinstance(profile, CallerProfile) and profile.novelty(charge.observation) >= PACKED:
+            judged = copy.deepcopy(profile)  # what it brings counts before it is decided
+            judged.observe(charge.observation, now, verified=False)
+        score = self._score(charge, judged, now) if response.scored else 0
         if isinstance(profile, Group) and identity.cleared(None, now):
             score = 0  # two looks in turn found it ordinary
         strain = max(score, (line.quota.limit - left) * MICRO // line.quota.limit)

@@ -150,6 +150,34 @@ class ProfileContract(StoreTests):
             refused = await store.reserve(covered(refusing), observation=seen())
             assert (refused.verdict, refused.wait) == (Verdict.WAIT, 3_600 * SECOND), f"{refused}"
 
+    async def test_a_call_that_packs_much_is_decided_with_what_it_brings(self) -> None:
+        """By the score that its caller has after it, for the same reasons."""
+        async with self._profiling() as store:
+            profile = CallerProfile()
+            profile.observe(packed(SWEEP), store.clock.now)
+            score = profile.score(store.clock.now)
+            assert score > 0, "expected a sweep to be recognised"
+            stages = ((Stage.SLOW, score // 2), (Stage.DEGRADE, score), (Stage.REFUSE, score + 1))
+            first = await store.reserve(
+                covered(BucketResponse(stages=stages)), observation=packed(SWEEP)
+            )
+            found = (first.admitted, first.stage, first.lines[0].strain)
+            assert found == (True, Stage.DEGRADE, score), f"found {first}"
+            assert first.reasons == profile.reasons, f"found {first.reasons}"
+            assert await _score(store) == score, "expected it to be observed once"
+
+    async def test_a_refusal_for_what_a_call_packs_changes_nothing(self) -> None:
+        """No wait helps the call, and its caller's next one is served."""
+        async with self._profiling() as store:
+            refusing = covered(BucketResponse(stages=((Stage.REFUSE, 1),)))
+            await store.admitted(refusing, observation=packed(1))
+            refused = await store.reserve(refusing, observation=packed(SWEEP))
+            found = (refused.verdict, refused.wait, refused.stage)
+            assert found == (Verdict.NEVER, 0, Stage.REFUSE), f"found {refused}"
+            assert await _score(store) == 0
+            few = await store.admitted(refusing, observation=packed(4))
+            assert few.held == (3,), "a refused call must stay new"
+
     async def test_a_score_sets_the_price(self) -> None:
         """If the response to strain counts it."""
         async with self._profiling() as store:
@@ -332,6 +360,12 @@ def swept(number: int) -> Observation:
     place = (cell, coarse, bytes(point))
     abilities = 1 << number % ABILITIES
     return Observation(said=(Chunk(number + 1, *place, bits, MANNER, 0, LEANING, abilities),))
+
+
+def packed(count: int) -> Observation:
+    """Return a call that packs the first calls of a sweep, a task each."""
+    said = tuple(swept(number).said[0] for number in range(count))
+    return Observation(said=said, items=tuple(range(count)))
 
 
 def blatant(number: int) -> Observation:
