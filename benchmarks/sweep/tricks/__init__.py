@@ -7,6 +7,7 @@ them all, so a trick is counted even where a model would answer worse.
 scene.py       what a trick works with, and how tricks are written
 places.py      the task stands elsewhere than in the last user turn
 frames.py      text around the task
+smalltalk.py   small talk that is new in nearly every call, and each task after the one most like it
 wording.py     the same task in other letters
 cover.py       repeats, greetings, honest cover
 filling.py     words, letters and turns between those of the task
@@ -26,13 +27,24 @@ from benchmarks.sweep.tricks.pace import PACES
 from benchmarks.sweep.tricks.packing import PACKINGS
 from benchmarks.sweep.tricks.places import PLACES
 from benchmarks.sweep.tricks.scene import Scene, Trick
+from benchmarks.sweep.tricks.smalltalk import SMALL_TALK
 from benchmarks.sweep.tricks.wording import WORDINGS
 
 __all__ = ["QUICK_TRICKS", "TRICKS", "Scene", "Trick"]
 
 TRICKS: Mapping[str, Trick] = {
     trick.name: trick
-    for trick in (*PLACES, *FRAMES, *WORDINGS, *MARKINGS, *COVERS, *FILLINGS, *PACKINGS, *PACES)
+    for trick in (
+        *PLACES,
+        *FRAMES,
+        *SMALL_TALK,
+        *WORDINGS,
+        *MARKINGS,
+        *COVERS,
+        *FILLINGS,
+        *PACKINGS,
+        *PACES,
+    )
 }
 
 QUICK_TRICKS = (

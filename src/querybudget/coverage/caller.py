@@ -276,7 +276,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     def _look(self, stream: Stream, added: Sequence[int], now: int, number: int) -> int:
         """Look at a stream that has grown, if it is time; return its last look, or -1."""
         part = () if number == FED else self.newest.add(number, added)
-        reasons = look(stream, part)
+        reasons = look(stream, part, fed=number == FED)
         if number == self.newest.number:
             self._look_later(stream, part or self.newest.sums)
         if not reasons:

@@ -66,6 +66,13 @@ ADDED, ADDED_TO_NEWEST = 0.25, 0.1
 `SETTLED`, and to that of newest chunks. Honest callers are most extreme at their first looks: with
 one threshold for all looks, the first ones would use up the error that a whole life may have."""
 
+ROAMED: Final = 100
+"""Chunks of new ground from which on nearness to the call before is believed less: see
+`_without_drift`."""
+
+BELIEVED: Final = 1.0
+"""How much less evidence nearness may then still make, in log-odds."""
+
 LAST_CURVE: Final = 400
 """Chunks from which on the honest curves are taken as flat."""
 
@@ -142,6 +149,25 @@ def views(stream: Stream) -> dict[str, float]:
     return _views(stream.sums, features(stream), _RANGES)
 
 
+def _without_drift(stream: Stream, found: dict[str, float]) -> dict[str, float]:
+    """Return views in which nearness to the call before hardly hides how far apart all calls are.
+
+    Whoever sends each prompt after the one most like it is always near, and has been everywhere in
+    the end. So what is believed is what the view would be if steps led to any of the chunks, but
+    for `BELIEVED`. Before `ROAMED` chunks nobody has been in many places.
+
+    Args:
+        stream: The stream.
+        found: Its views.
+    """
+    if stream.chunks < ROAMED:
+        return found
+    alike = features(stream)[1]
+    name = "persistence"
+    anywhere = _views(stream.sums, [alike, alike, 0.0], {name: _RANGES[name]})[name]
+    return {**found, name: max(found[name], anywhere - BELIEVED)}
+
+
 def views_of_part(sums: Sequence[int]) -> dict[str, float]:
     """Return the same of a stream's newest chunks, by their sums alone."""
     return _views(sums, _rates(sums, 0), _OF_PART)
@@ -212,12 +238,13 @@ def combined(found: dict[str, float]) -> float:
     return BIAS + sum(found.values()) - max(0.0, strongest - ALLOWANCE)
 
 
-def look(stream: Stream, part: Sequence[int] = ()) -> tuple[Reason, ...]:
+def look(stream: Stream, part: Sequence[int] = (), *, fed: bool = False) -> tuple[Reason, ...]:
     """Update a stream's evidence if it has grown enough since its last look.
 
     Args:
         stream: The stream.
         part: Sums of its newest chunks, if these are a full part.
+        fed: Whether it is what is fed.
 
     Returns:
         What each view adds to the score, strongest first; empty if it was not time to look.
@@ -226,7 +253,7 @@ def look(stream: Stream, part: Sequence[int] = ()) -> tuple[Reason, ...]:
     passed = bisect_right(LOOKS, stream.chunks)
     reached = LOOKS[passed - 1] if passed else 0
     if reached > stream.looked:
-        found = views(stream)
+        found = views(stream) if fed else _without_drift(stream, views(stream))
         now = round(1_000 * combined(found))
         stream.evidence = now if not stream.looked else (now + stream.last_evidence) // 2
         stream.last_evidence, stream.looked = now, reached
@@ -250,6 +277,8 @@ def _newest(stream: Stream, part: Sequence[int]) -> dict[str, float]:
         The evidence of each view if the stream is most suspect by its newest chunks.
     """
     found = views_of_part(part)
+    if stream.chunks >= SETTLED:  # each chunk may be near the last one and all of them far apart
+        found["persistence"] = max(0.0, found["persistence"])
     now = round(1_000 * combined(found))
     if stream.last_part is not None:
         stream.newest = (now + stream.last_part) // 2

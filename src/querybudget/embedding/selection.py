@@ -23,6 +23,7 @@ from querybudget.embedding.folding import LONGEST, Folder
 from querybudget.embedding.items import items, unwrapped
 from querybudget.embedding.marks import joined
 from querybudget.embedding.repeats import HEAD, TAIL, Repeats
+from querybudget.embedding.smalltalk import without_small_talk
 
 REMEMBERED = 1 << 14
 """Segments that are remembered as sent by their caller, twice over."""
@@ -268,7 +269,7 @@ class Selector:
             state = _State.PLAIN if plain else _State.FOLDED
             text = folded if folded == text or long else self._repeats.without(caller, folded)
         if is_said:
-            text = self._repeats.without_habits(caller, text)
+            text = without_small_talk(self._repeats.without_habits(caller, text))
         parts: dict[int, _Part] = {}
         said = items(text) if is_said else [text]
         goes_on = isinstance(segment, Piece)
