@@ -43,7 +43,7 @@ _CALLS = re.compile(r"(?:chr\(\d{1,6}\)[\s+&.,;]{0,4}){6,}", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
 _LAST_CODE = 0x10FFFF
 _UU = re.compile(r"begin \d{3} \S{1,40}\r?\n((?:[!-`][ -`]{1,61}\r?\n)+)[ `]?\r?\n?end", re.ASCII)
-_QUOTED = re.compile(r"(?:[\w.~-]*=[0-9A-F]{2}){6,}[\w.~-]*")
+_QUOTED = re.compile(r"(?<![\w.~=-])(?:[\w.~-]{0,24}+=[0-9A-F]{2}){6,}+[\w.~-]{0,24}")
 _READABLE = 0.8  # share of letters and spaces of what is spelt
 
 

@@ -38,7 +38,7 @@ _INTRODUCED, _ADDED = 3, 2  # words of an introduction, and of an afterthought, 
 _PATTERN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _WORD, _WORDS = _PATTERN.finditer, _PATTERN.findall
 _SIGN = re.compile(
-    r"(?:\.{1,3}|[,:;!?)\u2026\u2013\u2014]+)(?=\s|$)|\s[-\u2013\u2014](?=\s)|\n"
+    r"(?:\.{1,3}|[,:;!?)\u2026\u2013\u2014]{1,8})(?=\s|$)|\s[-\u2013\u2014](?=\s)|\n"
     r"|[\u3002\uff01\uff1f\uff1a\uff0c]"
 ).finditer
 _LIGHT = frozenset(",;:-\u2013\u2014)\uff0c\uff1a")  # end a clause, but no sentence
