@@ -110,7 +110,7 @@ ASKED = """
 """What a person does with a question, and how it feels."""
 
 COURTEOUS = """
-    dear appreciated cheers ta sorry anyway haha ugh morning evening welcome bye salut ciao
+    dank dear appreciated cheers ta sorry anyway haha ugh morning evening welcome bye salut ciao
 """
 """Courtesies, beside those among the style features' words."""
 
@@ -147,6 +147,7 @@ BEGINNINGS = """
 ENDINGS = """
     and any because but can cheers cos could cuz do does have how i is like many much so ta thank
     thanks what
+    vielen danke merci gracias muchas grazie obrigado obrigada спасибо
 """
 """Begin an afterthought before which no sign is."""
 

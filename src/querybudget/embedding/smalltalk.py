@@ -21,8 +21,9 @@ LONG = 120
 MOST = 6
 """Sentences or clauses that are taken off each end of a text, at most."""
 
-COMMON, STRICT = 0.7, 0.85
-"""Share of everyday words in small talk that tells of asking or is courteous, and in other."""
+OWN = 1
+"""Words of its own that a greeting may have, such as a name, which stays. Other small talk has
+none. Two words are enough to ask for something, so none but everyday ones are taken off."""
 
 SHORTEST, FEWEST = 12, 2
 """Characters, and words that are not everyday ones, of which what remains has at least as many."""
@@ -107,10 +108,15 @@ def without_small_talk(text: str) -> str:
     if not begin and stop == len(text):
         return text
     rest = text[begin:stop].strip()
-    own = (word for word in _WORD(rest) if not _mark(word) & EVERYDAY)
-    if len(rest) < SHORTEST or len([*islice(own, FEWEST)]) < FEWEST:
+    if len(rest) < SHORTEST or len([*islice(_own(rest), FEWEST)]) < FEWEST:
         return text
-    return rest
+    names = [*_own(text[:begin]), *_own(text[stop:])]  # whatever is hidden in a greeting is read
+    return " ".join([rest, *names])
+
+
+def _own(text: str) -> Iterator[str]:
+    """Yield the words of a text that are not everyday ones."""
+    return (word[0] for word in _WORD(text) if not _mark(word) & EVERYDAY)
 
 
 def _mark(word: re.Match[str]) -> int:
@@ -135,15 +141,10 @@ def _is_talk(marks: Sequence[int], *, light: bool) -> bool:
         marks: Of each of its words.
         light: Whether the sign at its end, or before it, ends no sentence.
     """
-    if not marks or (marks[0] & GREETING and len(marks) <= _GREETED):
-        return True
-    every, known = _all(marks), sum([mark & EVERYDAY for mark in marks])
-    told = every & PERSON or known == len(marks)
-    if every & _CHAT and told:
-        return known >= COMMON * len(marks)
-    if light:
-        return known == len(marks) <= _ALONE
-    return bool(told) and known >= STRICT * len(marks)
+    every, own = _all(marks), sum([not mark & EVERYDAY for mark in marks])
+    if not own:
+        return not light or every & _CHAT > 0 or len(marks) <= _ALONE
+    return marks[0] & GREETING > 0 and len(marks) <= _GREETED and own <= OWN
 
 
 def _opened(text: str) -> int:
@@ -235,7 +236,8 @@ def _closes(clause: str, before: str) -> bool:
 def _added(text: str, begin: int, stop: int) -> int:
     """Return where an afterthought begins before which no sign is: "thanks a lot"."""
     run: list[tuple[int, int]] = []
-    for word in reversed([*_WORD(text, max(begin, stop - LONG), stop)]):
+    begin = max(begin, stop - LONG, text.rfind("\n", begin, stop) + 1)
+    for word in reversed([*_WORD(text, begin, stop)]):
         mark = _mark(word)
         if not mark & EVERYDAY:
             break
