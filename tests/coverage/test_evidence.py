@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import cos, pi, sin
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from querybudget.coverage.evidence import (
     FEATURES,
     FED_MARGIN,
     LOOKS,
+    ROAMED,
     VIEWS,
     combined,
     features,
@@ -104,6 +106,30 @@ def test_a_stream_is_looked_at_when_it_has_grown_by_a_quarter() -> None:
         if look(stream):
             looked.append(stream.chunks)
     assert looked == [count for count in LOOKS if count <= 200]
+
+
+def wandering(number: int) -> Stream:
+    """Return a stream each of whose chunks is near the last one; in the end it was everywhere."""
+    stream = Stream()
+    for at in range(number):
+        direction, turned = divmod(at, 5)
+        angle = turned * pi / 10
+        point = [0.0] * 32
+        point[direction % 32], point[(direction + 1) % 32] = cos(angle), sin(angle)
+        packed = bytes(round(127 * part) % 256 for part in point)
+        stream.observe([msgspec.structs.replace(chunk(at), point=packed)], [True])
+    return stream
+
+
+def test_nearness_is_believed_of_who_stays_and_not_of_who_has_been_everywhere() -> None:
+    said, fed, early = wandering(160), wandering(160), wandering(ROAMED - 1)
+    look(said)
+    look(fed, fed=True)
+    assert said.evidence > fed.evidence
+    other = wandering(ROAMED - 1)
+    look(early)
+    look(other, fed=True)
+    assert early.evidence == other.evidence
 
 
 def test_one_unlucky_look_counts_half(monkeypatch: pytest.MonkeyPatch) -> None:

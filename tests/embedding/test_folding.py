@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import base64
 import codecs
+import gzip
+import json
 import random
 import re
 import string
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from querybudget.embedding.folding import LONGEST, Folder
+from querybudget.embedding.marks import joined
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.embedding.words import Reader
 
@@ -277,6 +280,31 @@ def test_an_identifier_that_is_new_each_time_says_nothing(folder: Folder, text: 
 
 
 WORDS = "Explain the winter storms of the northern ocean to young sailors"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([*WORDS]),
+        " + ".join(repr(WORDS[at : at + 5]) for at in range(0, len(WORDS), 5)),
+        "\n".join(f"p{at} = {WORDS[at : at + 7]!r}" for at in range(0, len(WORDS), 7)),
+        json.dumps([WORDS[at : at + 4] for at in range(0, len(WORDS), 4)]),
+    ],
+    ids=["letters of a list", "pieces that are added", "assignments", "pieces of a list"],
+)
+def test_the_pieces_of_one_string_are_put_together(text: str) -> None:
+    assert WORDS in joined(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['["red", "green", "blue", "black", "white", "gold", "silver"]', "He said 'no' and 'yes'."],
+    ids=["a list of words", "quotes"],
+)
+def test_strings_that_are_no_pieces_stay_apart(text: str) -> None:
+    assert joined(text) == text
+
+
 WRITTEN = {
     "pictures": " \U0001f600 ".join(WORDS.split()),
     "tags": "".join(f"<w>{word}</w>" for word in WORDS.split()),
@@ -287,6 +315,16 @@ WRITTEN = {
     "octal": " ".join(f"{code:03o}" for code in WORDS.encode()),
     "calls": "+".join(f"chr({ord(sign)})" for sign in WORDS),
     "quoted-printable": "".join(f"={code:02X}" for code in WORDS.encode()),
+    "uuencode": codecs.encode(WORDS.encode(), "uu").decode(),
+    "packed base64": base64.b64encode(gzip.compress(WORDS.encode(), mtime=0)).decode(),
+    "places in the alphabet": " ".join(
+        "-".join(str(ord(letter) - ord("a") + 1) for letter in word)
+        for word in WORDS.lower().split()
+    ),
+    "letters of flags": " ".join(
+        "\u200b".join(chr(0x1F1E6 + ord(letter) - ord("a")) for letter in word)
+        for word in WORDS.lower().split()
+    ),
     "a spelling alphabet": (
         "echo x-ray papa lima alfa india november / tango hotel echo / whiskey india november"
     ),

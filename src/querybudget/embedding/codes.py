@@ -1,18 +1,14 @@
-"""Reads words that are spelt in codes: spelling alphabets, places in the alphabet, ``chr(104)``.
+"""Reads words that are spelt in codes: spelling alphabets, flags, places in the alphabet.
 
-Each is told cheaply, and read only if what it spells reads as words. Codes of bytes are in
-`decoding`.
+Each is told cheaply. Codes that are numbers of characters are in `decoding`.
 """
 
 from __future__ import annotations
 
-import binascii
-import quopri
 import re
 import string
-from collections.abc import Callable
 
-Knows = Callable[[str], bool]
+from querybudget.embedding.wordplay import Knows
 
 _SPELLING = """
     alfa:a alpha:a bravo:b charlie:c delta:d echo:e foxtrot:f golf:g hotel:h india:i juliett:j
@@ -38,13 +34,7 @@ _GAP = re.compile(r"\D+")
 _TIED = 0.5  # share of the numbers that are tied to the next one by a hyphen
 _KNOWN = 0.6  # share of the words of three letters and more that are known
 
-_OCTAL = re.compile(r"(?<!\d)[01][0-7]{2}(?:[ ,\n]{1,2}[01][0-7]{2}){9,}(?!\d)")
-_CALLS = re.compile(r"(?:chr\(\d{1,6}\)[\s+&.,;]{0,4}){6,}", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
-_LAST_CODE = 0x10FFFF
-_UU = re.compile(r"begin \d{3} \S{1,40}\r?\n((?:[!-`][ -`]{1,61}\r?\n)+)[ `]?\r?\n?end", re.ASCII)
-_QUOTED = re.compile(r"(?<![\w.~=-])(?:[\w.~-]{0,24}+=[0-9A-F]{2}){6,}+[\w.~-]{0,24}")
-_READABLE = 0.8  # share of letters and spaces of what is spelt
 
 
 def spelt(text: str, knows: Knows) -> str:
@@ -58,15 +48,9 @@ def spelt(text: str, knows: Knows) -> str:
         text = _SPELT.sub(_initials, text)
     if not text.isascii() and _REGIONAL_RUN.search(text):
         text = _without_regional(text)
-    if "1" in text:
-        text = _OCTAL.sub(lambda found: _of_codes(found, 8), text)
-        if "-" in text:
-            text = _PLACES.sub(lambda found: _of_places(found[0], knows), text)
-        if "(" in text:
-            text = _CALLS.sub(lambda found: _of_codes(found, 10), text)
-    if "=" in text:
-        text = _QUOTED.sub(_unquoted, text)
-    return _UU.sub(_of_lines, text) if "begin " in text else text
+    if "1" in text and "-" in text:
+        text = _PLACES.sub(lambda found: _of_places(found[0], knows), text)
+    return text
 
 
 def _initials(found: re.Match[str]) -> str:
@@ -101,31 +85,3 @@ def _of_places(found: str, knows: Knows) -> str:
     read = "".join(map(str.__add__, letters, [*between, ""]))
     long = [word for word in read.split() if len(word) >= _FEWEST]
     return read if sum(map(knows, long)) >= max(_FEWEST, _KNOWN * len(long)) else found
-
-
-def _of_codes(found: re.Match[str], base: int) -> str:
-    codes = [int(number, base) for number in _NUMBER.findall(found[0])]
-    if max(codes) > _LAST_CODE:
-        return found[0]
-    text = "".join(map(chr, codes))
-    return text if _is_readable(text) else found[0]
-
-
-def _unquoted(found: re.Match[str]) -> str:
-    text = quopri.decodestring(found[0].encode()).decode(errors="replace")
-    return text if _is_readable(text) else found[0]
-
-
-def _of_lines(found: re.Match[str]) -> str:
-    try:
-        data = b"".join(map(binascii.a2b_uu, found[1].encode().splitlines()))
-    except (binascii.Error, ValueError):
-        return found[0]
-    text = data.decode(errors="replace")
-    return text if _is_readable(text) else found[0]
-
-
-def _is_readable(text: str) -> bool:
-    if "\ufffd" in text or not text.replace("\n", " ").isprintable():
-        return False
-    return sum(sign.isalpha() or sign == " " for sign in text) >= _READABLE * len(text)

@@ -1,10 +1,11 @@
-"""Decodes what stands in a text as numbers for its characters: base64, hexadecimal, Morse."""
+"""Decodes what stands in a text as numbers for its characters: base64, octal, Morse."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import html
+import quopri
 import re
 import string
 import unicodedata
@@ -26,6 +27,13 @@ _BITS = re.compile(
     r"(?<!\d)(?:[01]{8}){4,}(?!\d)|(?<!\d)[01]{7,8}(?:[ ,\n][01]{7,8}){3,}(?!\d)"
 ).sub
 _CODES = re.compile(r"(?<!\d)\d{2,7}(?:[ ,;]{1,2}\d{2,7}){9,}(?!\d)").sub
+_OCTAL = re.compile(r"(?<!\d)[01][0-7]{2}(?:[ ,\n]{1,2}[01][0-7]{2}){9,}(?!\d)").sub
+_CALLS = re.compile(r"(?:chr\(\d{1,6}\)[\s+&.,;]{0,4}){6,}", re.IGNORECASE).sub
+_QUOTED = re.compile(r"(?<![\w.~=-])(?:[\w.~-]{0,24}+=[0-9A-F]{2}){6,}+[\w.~-]{0,24}").sub
+_UU = re.compile(
+    r"begin \d{3} \S{1,40}\r?\n((?:[!-`][ -`]{1,61}\r?\n)+)[ `]?\r?\n?end", re.ASCII
+).sub
+_UU_LINES = re.compile(r"(?<=\n)[!-`][ -`]+", re.ASCII).findall
 _PERCENT = re.compile(r"(?<![\w.~+%/=?&:-])(?:[\w.~+-]*%[0-9A-Fa-f]{2}){4,}[\w.~+-]*").sub
 _ENTITIES = re.compile(r"(?:&#(?:\d{1,7}|[xX][0-9A-Fa-f]{1,6});[ ]?){4,}").sub
 _ESCAPES = re.compile(r"(?:\\u\{?[0-9A-Fa-f]{4,6}\}?|\\U[0-9A-Fa-f]{8}){4,}").sub
@@ -50,6 +58,7 @@ _MORSE_LETTERS: dict[str, str] = dict(
 _GZIP, _ZLIB = b"\x1f\x8b", b"x"  # first bytes
 _EITHER = zlib.MAX_WBITS | 32  # either of the two
 _LONGEST = 1 << 16  # bytes that are unpacked
+_FEWEST_CALLS = 6  # numbers that `_CALLS` and `_QUOTED` find, at least
 _FEWEST_BITS = 28  # digits of what `_BITS` finds, at least
 _LEAST = 8  # characters of what was decoded, at least
 _READABLE = 0.75  # share of letters and spaces in it, at least
@@ -177,8 +186,8 @@ def _bits(found: str) -> str | None:
     return _text(bytes(int(group, 2) for group in groups))
 
 
-def _codes(found: str) -> str | None:
-    codes = [int(code) for code in _NUMBERS(found)]
+def _codes(found: str, base: int = 10) -> str | None:
+    codes = [int(code, base) for code in _NUMBERS(found)]
     if max(codes) > _LAST_CODE:
         return None
     text = "".join(map(chr, codes))
@@ -188,6 +197,18 @@ def _codes(found: str) -> str | None:
     said = sum(sign.isalpha() or sign == " " or ord(sign) >= _HIGH for sign in text)
     spelt = said > _LETTERS * len(text) and (" " in text or min(codes) > _SPACED)
     return text if spelt and _is_readable(text) else None
+
+
+def _quoted(found: str) -> str | None:
+    return _text(quopri.decodestring(found.encode()))
+
+
+def _lines(found: str) -> str | None:
+    """Return the text that was uuencoded, a line at a time."""
+    try:
+        return _text(b"".join(map(binascii.a2b_uu, _UU_LINES(found))))
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _byte(code: re.Match[bytes]) -> bytes:
@@ -229,7 +250,11 @@ _STEPS: tuple[tuple[Callable[[str], bool], Callable[..., str], Decode], ...] = (
     (letters.with_run(10, ".-_", " /|", others=True), _MORSE, _morse),
     (lambda text: text.count("0") + text.count("1") >= _FEWEST_BITS, _BITS, _bits),
     (letters.with_run(16, string.hexdigits, "x\\ ,:\n"), _HEX, _hex),
+    (letters.with_run(30, "01234567", " ,\n"), _OCTAL, partial(_codes, base=8)),
     (letters.with_run(20, _DIGITS, " ,;", others=True), _CODES, _codes),
+    (lambda text: text.count("(") >= _FEWEST_CALLS, _CALLS, _codes),
+    (lambda text: text.count("=") >= _FEWEST_CALLS, _QUOTED, _quoted),
+    (lambda text: "begin " in text, _UU, _lines),
     (letters.with_run(16, string.ascii_uppercase + "234567"), _BASE32, _base32),
     (letters.with_run(16, string.ascii_letters + _DIGITS + "+/_-"), _BASE64, _base64),
 )

@@ -75,7 +75,9 @@ class Folder:
 
     def _corrected(self, text: str, unknown: Collection[str], *, plain: bool) -> str:
         """Return a text with its misspelt words and short forms as they are meant."""
-        text = marks.without_identifiers(text)
+        bare = marks.without_identifiers(text)
+        if bare != text:
+            text, unknown = bare, self._reader.unknown(bare)
         if not unknown:
             return text
         joined = self._reader.mender.rejoined(text, unknown)

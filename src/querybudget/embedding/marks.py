@@ -7,7 +7,9 @@ are cut into pieces: a model reads the words all the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from querybudget.embedding.wordplay import Knows
 
 _FEWEST = 4
 """Pieces, tags or pictures of a text that are taken off, at least."""
@@ -66,7 +68,7 @@ _COMMA = re.compile(r"""["']\s*,\s*["']""")
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)")
 
 
-def unmarked(text: str, knows: Callable[[str], bool]) -> str:
+def unmarked(text: str, knows: Knows) -> str:
     """Return a text without marks that say nothing; most often, the text itself.
 
     Args:
@@ -105,7 +107,7 @@ def _random(found: re.Match[str]) -> str:
     return "0" if turns * _PER_TURN >= len(found[0]) else found[0]
 
 
-def _without_digits(text: str, knows: Callable[[str], bool]) -> str:
+def _without_digits(text: str, knows: Knows) -> str:
     """Return a text without the digits inside words, if most such words are known without."""
     found = _DIGIT_INSIDE.findall(text)
     if len(found) < _FEWEST:
