@@ -59,6 +59,9 @@ class Service:
 
     def remaining(self, budget: str) -> int:
         """What the last caller has left of a budget, in whole units."""
+        # A call is settled before its last message, but its event may come after that.
+        if not self.decisions.events and self.settled.acquire(timeout=300):
+            self.settled.release()
         quota = next(b.quota for b in self.limiter.policy.budgets if b.name == budget)
         key = self.decisions.last.identity.key
         ((left, _reset),) = anyio.run(self.limiter.store.peek, key, (quota,))
