@@ -23,7 +23,7 @@ UNSERVED := $(foreach folder,benchmarks demo faults model_servers sdk servers,--
 # COVERAGE=1 also measures what the tests run, for `make coverage`. It more than doubles their time, and
 # the slow tests repeat with servers, faults and many examples what the others run once: these are not measured.
 # Tests of what is done with every character of a text, by the kernel or in Python.
-READING := analyzer capabilities chunks folding items kernel repeats spelling static wordpiece
+READING := analyzer capabilities chunks folding habits items kernel repeats smalltalk spelling static wordpiece
 
 PYTEST := $(if $(COVERAGE),-m coverage run )-m pytest
 IS_WHEEL := @$(WHEELPY) -c "import querybudget as q; assert '$(WHEELENV)' in q.__file__, q.__file__"

@@ -22,7 +22,7 @@ from querybudget.adapters.base import Call, Channel, Dialect, Opaque, Segment
 from querybudget.coverage.leaning import DIRECTIONS
 from querybudget.coverage.observation import COARSE, FINE, GOES_ON, MAX_CHUNKS, Chunk, Observation
 from querybudget.embedding.analyzer import MAX_OPAQUE, EmbeddingAnalyzer, open_analyzer
-from querybudget.embedding.choice import SAID_FIRST
+from querybudget.embedding.chunking.choice import SAID_FIRST
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.errors import EmbeddingError, SetupError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.chunks import MAXIMUM, MINIMUM, WHOLE, Cutter
+from querybudget.embedding.chunking.chunks import MAXIMUM, MINIMUM, WHOLE, Cutter
 
 CUTTER = Cutter(b"sixteen or more bytes")
 WORDS = ["river", "lamp", "seven", "quietly", "orange", "harbour", "between", "winter", "cloud"]

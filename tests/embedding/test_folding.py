@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.folding import LONGEST, Folder
-from querybudget.embedding.marks import joined
+from querybudget.embedding.normalization.folding import LONGEST, Folder
+from querybudget.embedding.normalization.marks import joined
+from querybudget.embedding.normalization.words import Reader
 from querybudget.embedding.static import StaticEmbedder
-from querybudget.embedding.words import Reader
 
 LATIN = {
     "English": "Write a short story about a dragon who lives in a library and learns to read.",

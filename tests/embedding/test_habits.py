@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.habits import OFTEN, Habits
+from querybudget.embedding.chunking.habits import OFTEN, Habits
 
 SEED = 20_261_127
 WORDS = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.items import MOST_OTHERS, items, unwrapped
+from querybudget.embedding.chunking.items import MOST_OTHERS, items, unwrapped
 
 TASKS = [
     "Name three rivers of northern Spain.",

@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding import habits, kernel, repeats
-from querybudget.embedding.chunks import WHOLE, Cutter
+from querybudget.embedding import kernel
+from querybudget.embedding.chunking import habits, repeats
+from querybudget.embedding.chunking.chunks import WHOLE, Cutter
+from querybudget.embedding.chunking.repeats import Repeats
 from querybudget.embedding.kernel import KERNEL, RAW
-from querybudget.embedding.repeats import Repeats
+from querybudget.embedding.normalization.words import Reader
 from querybudget.embedding.signs import PLANE
 from querybudget.embedding.static import StaticEmbedder
-from querybudget.embedding.words import Reader
 
 pytestmark = pytest.mark.skipif(
     KERNEL is None and os.environ.get("QUERYBUDGET_REQUIRE_KERNEL") != "1",

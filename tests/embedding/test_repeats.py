@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.repeats import Repeats
+from querybudget.embedding.chunking.repeats import Repeats
 
 KEY = b"sixteen or more bytes"
 TASKS = (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.everyday import ENGLISH, GREETINGS, OTHERS, UNSPACED
-from querybudget.embedding.smalltalk import without_small_talk
+from querybudget.embedding.chunking.everyday import ENGLISH, GREETINGS, OTHERS, UNSPACED
+from querybudget.embedding.chunking.smalltalk import without_small_talk
 
 TASK = "Explain how the moon moves the tides of the northern ocean."
 FRAMES = {

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from querybudget.embedding import phonetic
-from querybudget.embedding.folding import Folder
+from querybudget.embedding.normalization import phonetic
+from querybudget.embedding.normalization.folding import Folder
+from querybudget.embedding.normalization.words import Reader
 from querybudget.embedding.static import StaticEmbedder
-from querybudget.embedding.words import Reader
 
 TASK = "Explain how winter storms form over the northern ocean and why sailors fear them most."
 

@@ -12,13 +12,13 @@ from querybudget import notation, redact
 from querybudget.adapters.generic import Pointer
 from querybudget.adapters.lax import Json
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS, style_features
-from querybudget.embedding import habits
 from querybudget.embedding.capabilities import heuristics
-from querybudget.embedding.chunks import WHOLE, Cutter
-from querybudget.embedding.repeats import Repeats
+from querybudget.embedding.chunking import habits
+from querybudget.embedding.chunking.chunks import WHOLE, Cutter
+from querybudget.embedding.chunking.repeats import Repeats
+from querybudget.embedding.normalization.words import Reader
 from querybudget.embedding.static import MAX_SAMPLE, StaticEmbedder, sample
 from querybudget.embedding.wordpiece import normalise
-from querybudget.embedding.words import Reader
 from querybudget.policy.model import CAPABILITIES
 from tests.fuzz.pieces import Pieces
 

@@ -44,6 +44,7 @@ class Counter:
         self._items = _read(self.parsed)
         self._ignore_case = bool(pattern.flags & re.IGNORECASE)
         self._dot_all = bool(pattern.flags & re.DOTALL)
+        self._lines = bool(pattern.flags & re.MULTILINE)
         self.most = most
         self.steps = 0
 
@@ -111,7 +112,7 @@ class Counter:
             if self._looks(item, text, position, groups) == (name == "ASSERT"):
                 yield position
         elif name == "AT":
-            if _is_at(str(value), text, position):
+            if _is_at(str(value), text, position, lines=self._lines):
                 yield position
         elif name == "GROUPREF":
             if text.startswith(groups.get(value, "\0"), position):
@@ -264,10 +265,14 @@ def _is_in(members: Any, character: str) -> bool:
     return False
 
 
-def _is_at(place: str, text: str, position: int) -> bool:
+def _is_at(place: str, text: str, position: int, *, lines: bool) -> bool:
     match place:
+        case "AT_BEGINNING" if lines:
+            return position == 0 or text[position - 1] == "\n"
         case "AT_BEGINNING" | "AT_BEGINNING_STRING":
             return position == 0
+        case "AT_END" if lines:
+            return position == len(text) or text[position] == "\n"
         case "AT_END":
             return position == len(text) or (position == len(text) - 1 and text[-1] == "\n")
         case "AT_END_STRING":

@@ -21,14 +21,14 @@ from querybudget.coverage.observation import MAX_CHUNKS
 from querybudget.coverage.style import style_features
 from querybudget.embedding.analyzer import EmbeddingAnalyzer
 from querybudget.embedding.capabilities import heuristics
-from querybudget.embedding.chunks import Cutter
+from querybudget.embedding.chunking.chunks import Cutter
+from querybudget.embedding.chunking.repeats import Repeats
+from querybudget.embedding.chunking.selection import MAX_READ, MAX_SEGMENTS
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.folding import Folder
-from querybudget.embedding.repeats import Repeats
-from querybudget.embedding.selection import MAX_READ, MAX_SEGMENTS
+from querybudget.embedding.normalization.folding import Folder
+from querybudget.embedding.normalization.words import Reader
 from querybudget.embedding.static import StaticEmbedder, sample
 from querybudget.embedding.wordpiece import WordPiece, normalise
-from querybudget.embedding.words import Reader
 from querybudget.identity import identify
 from querybudget.paths import is_plain, normal
 from querybudget.policy.model import CAPABILITIES, Capability

@@ -24,7 +24,8 @@ from querybudget.coverage.evidence import FEATURES, LAST_CURVE, LOOKS, features
 from querybudget.coverage.observation import Observation
 from querybudget.coverage.stream import PART as CHUNKS
 from querybudget.coverage.stream import Stream, begins
-from querybudget.embedding import analyzer, recogniser, selection
+from querybudget.embedding import analyzer, recogniser
+from querybudget.embedding.chunking import selection
 from querybudget.embedding.codebook import Codebook
 from querybudget.embedding.static import StaticEmbedder
 from querybudget.limiter.analysis import PromptAnalyzer

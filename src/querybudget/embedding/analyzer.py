@@ -22,12 +22,12 @@ from querybudget.coroutines import run_now
 from querybudget.coverage.observation import GOES_ON, Chunk, Observation
 from querybudget.coverage.style import style_features
 from querybudget.embedding import Embedder, open_embedder
+from querybudget.embedding.chunking.selection import Excerpt, Selector
 from querybudget.embedding.codebook import Codebook
-from querybudget.embedding.folding import Folder
+from querybudget.embedding.normalization.folding import Folder
+from querybudget.embedding.normalization.words import Reader
 from querybudget.embedding.recogniser import Recogniser
-from querybudget.embedding.selection import Excerpt, Selector
 from querybudget.embedding.static import StaticEmbedder
-from querybudget.embedding.words import Reader
 from querybudget.errors import EmbeddingError, SetupError
 from querybudget.policy.model import Capability, Policy
 from querybudget.redact import error_type

@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from querybudget.embedding.kernel import KERNEL, Lexicon
+from querybudget.embedding.normalization.words import DROPPED_SIGNS, TRIMMED
 from querybudget.embedding.wordpiece import DROPPED, FOLDED, SEPARATORS, UNSPACED
-from querybudget.embedding.words import DROPPED_SIGNS, TRIMMED
 
 PLANE = 0x10000
 """Characters of Unicode's first plane, of which there are tables. Texts with others go to the

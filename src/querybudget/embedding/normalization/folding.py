@@ -9,10 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from querybudget.embedding import codes, letters, marks, phonetic, slang, sound, spelling, wordplay
-from querybudget.embedding.ciphers import Cipher, cipher_of
-from querybudget.embedding.decoding import decoded
-from querybudget.embedding.words import Reader
+from querybudget.embedding.normalization import (
+    codes,
+    letters,
+    marks,
+    phonetic,
+    slang,
+    sound,
+    spelling,
+    wordplay,
+)
+from querybudget.embedding.normalization.ciphers import Cipher, cipher_of
+from querybudget.embedding.normalization.decoding import decoded
+from querybudget.embedding.normalization.words import Reader
 
 LONGEST = 4_000
 """Characters of a text that are folded; the rest stays as it is."""

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from itertools import compress, islice
 
 from querybudget.coverage.lexicon import MARKS
-from querybudget.embedding.spelling import frequent
+from querybudget.embedding.normalization.spelling import frequent
 
 SHORTEST = 4
 """Letters of a word that is guessed."""

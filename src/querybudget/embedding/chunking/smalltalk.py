@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from querybudget.coverage import lexicon
-from querybudget.embedding import everyday
+from querybudget.embedding.chunking import everyday
 
 LONG = 120
 """Characters of a sentence that may be small talk, at most."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cachetools import LRUCache
 
-from querybudget.embedding.chunks import UNSPACED, kinds
-from querybudget.embedding.habits import Habits
+from querybudget.embedding.chunking.chunks import UNSPACED, kinds
+from querybudget.embedding.chunking.habits import Habits
 from querybudget.embedding.kernel import KERNEL
 
 if TYPE_CHECKING:

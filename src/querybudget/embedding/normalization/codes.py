@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import string
 
-from querybudget.embedding.wordplay import Knows
+from querybudget.embedding.normalization.wordplay import Knows
 
 _SPELLING = """
     alfa:a alpha:a bravo:b charlie:c delta:d echo:e foxtrot:f golf:g hotel:h india:i juliett:j

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Callable, Container
 from functools import partial
 
-from querybudget.embedding import letters
-from querybudget.embedding.words import is_code
+from querybudget.embedding.normalization import letters
+from querybudget.embedding.normalization.words import is_code
 
 _BASE64 = re.compile(
     r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}"

@@ -10,7 +10,7 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from querybudget.embedding.letters import apart
+from querybudget.embedding.normalization.letters import apart
 
 Game = Callable[[str], str]
 """Returns a word in lower case as it was before a game."""

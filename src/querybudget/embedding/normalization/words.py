@@ -11,11 +11,11 @@ from itertools import compress
 
 import numpy as np
 
-from querybudget.embedding import ciphers, sound, spelling, wordplay
 from querybudget.embedding.kernel import FOLDED, PLAIN, RAW, READABLE, Lexicon
-from querybudget.embedding.letters import BEGINNING, LONGEST_WORD, with_run
-from querybudget.embedding.mending import Mender
-from querybudget.embedding.spelling import LONGEST, SHORTEST
+from querybudget.embedding.normalization import ciphers, sound, spelling, wordplay
+from querybudget.embedding.normalization.letters import BEGINNING, LONGEST_WORD, with_run
+from querybudget.embedding.normalization.mending import Mender
+from querybudget.embedding.normalization.spelling import LONGEST, SHORTEST
 from querybudget.embedding.wordpiece import UNSPACED, normalise
 
 LONG = 4

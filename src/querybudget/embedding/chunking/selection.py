@@ -15,15 +15,15 @@ import msgspec
 
 from querybudget.adapters.base import Channel, Segment
 from querybudget.coverage.observation import GOES_ON
-from querybudget.embedding.choice import bounded, chosen_of, draw
-from querybudget.embedding.chunks import Cutter
-from querybudget.embedding.continuing import Found as _Found
-from querybudget.embedding.continuing import Piece, continued
-from querybudget.embedding.folding import LONGEST, Folder
-from querybudget.embedding.items import items, unwrapped
-from querybudget.embedding.marks import joined
-from querybudget.embedding.repeats import HEAD, TAIL, Repeats
-from querybudget.embedding.smalltalk import without_small_talk
+from querybudget.embedding.chunking.choice import bounded, chosen_of, draw
+from querybudget.embedding.chunking.chunks import Cutter
+from querybudget.embedding.chunking.continuing import Found as _Found
+from querybudget.embedding.chunking.continuing import Piece, continued
+from querybudget.embedding.chunking.items import items, unwrapped
+from querybudget.embedding.chunking.repeats import HEAD, TAIL, Repeats
+from querybudget.embedding.chunking.smalltalk import without_small_talk
+from querybudget.embedding.normalization.folding import LONGEST, Folder
+from querybudget.embedding.normalization.marks import joined
 
 REMEMBERED = 1 << 14
 """Segments that are remembered as sent by their caller, twice over."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from querybudget.embedding.wordplay import Knows
+from querybudget.embedding.normalization.wordplay import Knows
 
 _FEWEST = 4
 """Pieces, tags or pictures of a text that are taken off, at least."""
