@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.chunking.items import MOST_OTHERS, items, unwrapped
+from querybudget.embedding.chunking.items import items
 
 TASKS = [
     "Name three rivers of northern Spain.",
@@ -53,39 +53,6 @@ def test_any_other_text_stays_whole(text: str) -> None:
 def test_code_with_blank_lines_is_no_list() -> None:
     code = "\n\n".join(f"def area_{n}(a, b):\n    return (a * b) / {n};" for n in range(6))
     assert items(code) == [code]
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        {"task": TASKS[0], "id": 7},
-        [TASKS[0]],
-        {"model": None, "ask": {"text": TASKS[0], "share": 0.5}, "stream": True},
-        {TASKS[0]: 1},
-    ],
-)
-def test_json_around_a_text_is_its_frame(frame: object) -> None:
-    assert unwrapped(json.dumps(frame)) == TASKS[0]
-
-
-def test_short_strings_of_json_are_read_too() -> None:
-    assert unwrapped(json.dumps({"in": "Finnish", "task": TASKS[0]})) == f"Finnish\n{TASKS[0]}"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        TASKS[0],
-        "",
-        "{}",
-        "[not JSON]",
-        json.dumps({"a": "one", "b": "two"}),
-        json.dumps(TASKS),
-        json.dumps({"note": TASKS[0], "codes": [97] * (MOST_OTHERS + 1)}),
-    ],
-)
-def test_json_that_may_hold_something_else_stays_whole(text: str) -> None:
-    assert unwrapped(text) == text
 
 
 @given(st.text(alphabet=st.sampled_from('1. \n-[]{}",:aä中'), max_size=300))

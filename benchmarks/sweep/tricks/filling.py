@@ -22,6 +22,11 @@ FRAME = 2_500
 OTHER_WORDS = 160
 RECORDS, RECORD_WORDS = 3, 25
 """Records beside a task, and the words of each."""
+LINES = 6
+NICKS = ("bob", "mia", "tux", "zed")
+SHORT = 200
+"""Characters of an honest text that is a record or a line of a chat."""
+
 _VOWEL = re.compile("([aeiouAEIOU])")
 _CYRILLIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопярстувшхыз")
 
@@ -68,6 +73,31 @@ def _among_nonsense(text: str, scene: Scene) -> str:
     return json.dumps(scene.draw.sample([text, *records], RECORDS + 1), ensure_ascii=False)
 
 
+def _among_records(text: str, scene: Scene) -> str:
+    """Return JSON of the task and records that an honest caller wrote, and which to answer."""
+    texts = scene.draw.sample([text, *_honest(scene, RECORDS)], RECORDS + 1)
+    rows = [{"id": scene.draw.randrange(10_000), "text": one} for one in texts]
+    answer = f"reply to id {rows[texts.index(text)]['id']}"
+    return json.dumps(rows, ensure_ascii=False) + "\n" + answer
+
+
+def _among_lines(text: str, scene: Scene) -> str:
+    """Return a chat in which somebody says the task in one line."""
+    texts = [" ".join(one.split()) for one in [text, *_honest(scene, LINES)]]
+    lines = [f"<{scene.draw.choice(NICKS)}> {one}" for one in texts]
+    return "\n".join(scene.draw.sample(lines, len(lines)))
+
+
+def _in_code(text: str, scene: Scene) -> str:
+    """Return lines that somebody else wrote, with the task as a string between them."""
+    one, other = _honest(scene, 2)
+    return f"{one}\nTEXT = {json.dumps(text, ensure_ascii=False)}\n{other}\nwhat is TEXT about?"
+
+
+def _honest(scene: Scene, number: int) -> list[str]:
+    return [one[:SHORT] for one in scene.draw.choices(scene.cover, k=number)]
+
+
 def _short_turns(scene: Scene) -> Iterator[Request]:
     for begin in range(0, len(scene.prompts), TASKS):
         some = scene.prompts[begin : begin + TASKS]
@@ -92,5 +122,8 @@ FILLINGS = (
     text_of_each("long_frame", _framed),
     text_of_each("among_other_words", _among_other_words),
     text_of_each("among_nonsense", _among_nonsense),
+    text_of_each("among_records", _among_records),
+    text_of_each("among_lines", _among_lines),
+    text_of_each("string_in_code", _in_code),
     Trick("tasks_among_short_turns", _short_turns),
 )

@@ -29,6 +29,7 @@ from querybudget.coverage.group import (
     POOL_LOOKS,
     GroupChange,
 )
+from querybudget.coverage.most_suspect import judged
 from querybudget.coverage.observation import FINE, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
@@ -261,16 +262,16 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     ) -> int:
         """Add new ground to a stream; return its last look if it was looked at, else -1.
 
-        A call may say many chunks. They are looked at as if they came one by one: a call that
-        packs many tasks has no more room than as many calls. What is fed is looked at once a call:
-        looks within one document would confirm each other.
+        What a call says is looked at as if it came chunk by chunk, so that packing gives no more
+        room. What is fed is looked at once a call: looks at one document would confirm each other.
         """
-        begin, done, reached = begins(chunks, items, stream.last_point), 0, -1
+        begin, newest = begins(chunks, items, stream.last_point), judged(chunks, items)
+        done, reached = 0, -1
         while done < len(chunks):
             room = min(next_look(stream), self.newest.room(number))
-            some = slice(done, None if number == FED else done + room)
-            added = stream.observe(chunks[some], begin[some])
-            reached, done = max(reached, self._look(stream, added, now, number)), done + added[0]
+            some = slice(done, len(chunks) if number == FED else done + room)
+            added = stream.observe(chunks[some], begin[some], newest[some])
+            reached, done = max(reached, self._look(stream, added, now, number)), some.stop
         return reached
 
     def _look(self, stream: Stream, added: Sequence[int], now: int, number: int) -> int:
@@ -344,8 +345,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
     def _look_later(self, stream: Stream, newest: Sequence[int]) -> None:
         """Look at a stream whose newest chunks are apart, if the caller has said enough.
 
-        All that the caller says counts, so that whoever begins anew under another system prompt is
-        looked at there.
+        All that it says counts: whoever begins anew under another system prompt is looked at there.
         """
         if newest[0] < NEWEST or self.looked == len(ALL_TAILS):
             return

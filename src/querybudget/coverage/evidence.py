@@ -42,7 +42,7 @@ from querybudget.coverage.fitted import (
 )
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE
-from querybudget.coverage.stream import ABILITIES, LEANINGS, SUMS, Stream
+from querybudget.coverage.stream import ABILITIES, LEANINGS, PART, SHOWN, SUMS, Stream
 from querybudget.coverage.style import STYLE_FEATURES
 
 LOOKS: Final = (
@@ -110,6 +110,7 @@ _MIDDLE = log(50)
 _FIRST_STYLE = SUMS.index(STYLE_FEATURES[0])
 _FIRST_ABILITY = SUMS.index("ability_0")
 _FIRST_LEANING = SUMS.index("leaning_0")
+_ABILITY_SUMS: Final = tuple(f"ability_{number}" for number in range(ABILITIES))
 _RANGES: Final = {
     view: (FEATURES.index(names[0]), FEATURES.index(names[-1]) + 1) for view, names in VIEWS.items()
 }
@@ -227,6 +228,26 @@ def _followed(count: int, followed: int) -> float:
     read much do not show that a caller jumps.
     """
     return min(1.0, ENOUGH_STEPS * followed / max(1, count - 1))
+
+
+def weights_of_shown() -> list[float]:
+    """Return what one more of each sum of `SHOWN` adds to the evidence of `PART` chunks."""
+    return _weights_of_shown(SPREAD, WEIGHT)
+
+
+@lru_cache(maxsize=1)
+def _weights_of_shown(
+    spreads: tuple[tuple[float, ...], ...], weights: tuple[tuple[float, ...], ...]
+) -> list[float]:
+    along = log(PART)
+    found = dict.fromkeys(SHOWN, 0.0)
+    for name, spread, weight in zip(FEATURES, spreads, weights, strict=True):
+        width = max(spread[0] + spread[1] * along + spread[2] * along * along, spread[3])
+        slope = (weight[0] + weight[1] * (along - _MIDDLE) / 2) / width
+        for one in _ABILITY_SUMS if name == "ability_number" else (name,):
+            if one in found:
+                found[one] += slope / PART
+    return [*found.values()]
 
 
 def combined(found: dict[str, float]) -> float:

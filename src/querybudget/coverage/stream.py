@@ -38,6 +38,9 @@ SUMS = (
 )
 """Names of the sums, in order."""
 
+SHOWN = SUMS[SUMS.index(STYLE_FEATURES[0]) :]
+"""Names of the sums to which a chunk adds what it shows by itself."""
+
 MOST = 800
 """Chunks after which all sums are halved, so that the stream follows what a caller does now."""
 
@@ -51,7 +54,7 @@ APART = 15 * 127 * 127 // 100
 """Mean product of items that follow each other below which each is a task of its own: 15 % of the
 largest. Sections of one task have 21 % in the median, and tasks packed at random 6 to 20 %."""
 
-_NO_SUMS = (0,) * len(SUMS)
+_NO_SUMS: Sequence[int] = (0,) * len(SUMS)
 _NO_STYLE = (0,) * len(STYLE_FEATURES)
 _NO_LEANING = (0,) * LEANINGS
 
@@ -93,29 +96,30 @@ class Stream(msgspec.Struct, array_like=True):
         """Number of chunks."""
         return self.sums[0]
 
-    def observe(self, chunks: Sequence[Chunk], begin: Sequence[bool]) -> Sequence[int]:
+    def observe(
+        self, chunks: Sequence[Chunk], begin: Sequence[bool], newest: Sequence[bool] = ()
+    ) -> Sequence[int]:
         """Add those chunks of one call that entered new ground, in order.
 
         Args:
             chunks: The chunks, or some that follow each other.
             begin: What `begins` returns for these.
+            newest: Which of them are among the newest chunks; empty if all are.
 
         Returns:
-            What they add to the sums.
+            What those add to the sums that are among the newest chunks.
         """
-        total: Sequence[int] = _NO_SUMS
-        for chunk, first in zip(chunks, begin, strict=True):
+        total = of_newest = _NO_SUMS
+        for chunk, first, is_newest in zip(chunks, begin, newest or begin, strict=True):
             added = [1]
             added += self._add_vector(chunk.point, first=first)
             added += self._add_words(chunk.words)
-            added += chunk.style or _NO_STYLE
-            abilities = chunk.abilities
-            added += [abilities >> number & 1 for number in range(ABILITIES)]
-            added.append(not abilities)
-            added += chunk.leaning or _NO_LEANING
+            added += shown(chunk)
             total = list(map(add, total, added))
+            if is_newest:
+                of_newest = list(map(add, of_newest, added))
         self.sums = list(map(add, self.sums, total))
-        return total
+        return of_newest if newest else total
 
     def halve(self) -> None:
         """Let everything so far count half."""
@@ -131,7 +135,7 @@ class Stream(msgspec.Struct, array_like=True):
             return 0, 0, length
         followed = near = 0
         if first:
-            followed, near = 1, _product(point, self.last_point)
+            followed, near = 1, product(point, self.last_point)
         self.last_point, self.point_sum = point, list(map(add, self.point_sum, vector))
         return followed, near, length
 
@@ -142,6 +146,17 @@ class Stream(msgspec.Struct, array_like=True):
         if new:
             self.words_seen = (used | before).to_bytes(WORD_BITS // 8, "little")
         return new, used.bit_count()
+
+
+def shown(chunk: Chunk) -> list[int]:
+    """Return what a chunk adds to the sums by itself, in the order of `SHOWN`."""
+    abilities = chunk.abilities
+    return [
+        *(chunk.style or _NO_STYLE),
+        *[abilities >> number & 1 for number in range(ABILITIES)],
+        not abilities,
+        *(chunk.leaning or _NO_LEANING),
+    ]
 
 
 def begins(
@@ -163,15 +178,16 @@ def begins(
     if items:
         opens = [True, *map(ne, items[1:], items)]
         points = [chunk.point for chunk, opened in zip(chunks, opens, strict=True) if opened]
-        products = [*starmap(_product, pairwise(points))]
+        products = [*starmap(product, pairwise(points))]
         if products and sum(products) < APART * len(products):
             begin = opens
         if items[0] == GOES_ON and last_point:
-            begin[0] = _product(last_point, points[0]) < APART
+            begin[0] = product(last_point, points[0]) < APART
     return begin
 
 
-def _product(one: bytes, other: bytes) -> int:
+def product(one: bytes, other: bytes) -> int:
+    """Return how near two vectors are: the sum of the products of their components."""
     return sum(map(mul, memoryview(one).cast("b"), memoryview(other).cast("b")))
 
 

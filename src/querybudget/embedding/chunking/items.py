@@ -7,9 +7,8 @@ into its items. Looked at together, tasks would be one blurred subject.
 from __future__ import annotations
 
 import re
-from typing import cast
 
-import msgspec
+from querybudget.embedding.chunking.records import json_values, signs_of_code
 
 FEWEST = 3
 """Items of a list, and strings of JSON that are apart."""
@@ -20,12 +19,6 @@ FEWEST_BLOCKS = 4
 SHORTEST = 16
 """Characters of an item; a shorter one belongs to the item before it."""
 
-MOST_OTHERS = 4
-"""Numbers and the like of JSON that is no more than the frame of its strings."""
-
-LONGEST_JSON = 1 << 16
-"""Characters of a text that is read as JSON, at most."""
-
 CODE = 40
 """Characters that a list of blocks has per sign of a programming language, at least: a text with
 more such signs is code."""
@@ -35,7 +28,6 @@ _MARK = re.compile(
     r"[#(\[\u3010]?\d{1,4}[.):\]\u3011\u3001][ \t]*",
     re.MULTILINE,
 )
-_SIGNS = b"{}();=<>_/\\|`"
 _ENDS_OF_MARKS = bytes(
     ord("0" if chr(sign).isdecimal() else "." if chr(sign) in ".):]" else " ")
     for sign in range(128)
@@ -58,53 +50,14 @@ def items(text: str) -> list[str]:
     if len(text) < FEWEST * SHORTEST:
         return [text]
     found = _of_json(text) or _of_marks(text)
-    if not found and _signs(text) * CODE < len(text):
+    if not found and signs_of_code(text) * CODE < len(text):
         found = _of_blocks(text)
     return found or [text]
 
 
-def _signs(text: str) -> int:
-    signs = text.encode("ascii", "replace")
-    return len(signs) - len(signs.translate(None, _SIGNS))
-
-
-def unwrapped(text: str) -> str:
-    """Return the strings of a text that is JSON and holds one or two: the rest is their frame."""
-    values = _values(text)
-    strings = [one for one in values if isinstance(one, str)]
-    long = sum(len(one) >= SHORTEST for one in strings)
-    if not 0 < long < FEWEST or len(values) - len(strings) > MOST_OTHERS:
-        return text
-    return "\n".join(strings)
-
-
 def _of_json(text: str) -> list[str]:
-    strings = [one for one in _values(text) if isinstance(one, str) and len(one) >= SHORTEST]
+    strings = [one for one in json_values(text) if isinstance(one, str) and len(one) >= SHORTEST]
     return strings if len(strings) >= FEWEST else []
-
-
-def _values(text: str) -> list[object]:
-    """Return the values of a text that is JSON, and the names of members that may be sentences."""
-    bare = text.strip()
-    if bare[:1] not in {"[", "{"} or bare[-1:] not in {"]", "}"} or len(bare) > LONGEST_JSON:
-        return []
-    try:
-        left: list[object] = [msgspec.json.decode(bare)]
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return []
-    values: list[object] = []
-    while left:
-        one = left.pop()
-        if isinstance(one, dict):
-            for name, value in reversed(cast("dict[str, object]", one).items()):
-                left.append(value)
-                if len(name) >= SHORTEST:
-                    left.append(name)
-        elif isinstance(one, list):
-            left.extend(reversed(cast("list[object]", one)))
-        else:
-            values.append(one)
-    return values
 
 
 def _of_marks(text: str) -> list[str]:

@@ -19,7 +19,8 @@ from querybudget.embedding.chunking.choice import bounded, chosen_of, draw
 from querybudget.embedding.chunking.chunks import Cutter
 from querybudget.embedding.chunking.continuing import Found as _Found
 from querybudget.embedding.chunking.continuing import Piece, continued
-from querybudget.embedding.chunking.items import items, unwrapped
+from querybudget.embedding.chunking.items import items
+from querybudget.embedding.chunking.records import records
 from querybudget.embedding.chunking.repeats import HEAD, TAIL, Repeats
 from querybudget.embedding.chunking.smalltalk import without_small_talk
 from querybudget.embedding.normalization.folding import LONGEST, Folder
@@ -260,7 +261,24 @@ class Selector:
             whole: Whether the segment is folded as a whole.
         """
         is_said = segment.channel is Channel.SAID
-        text = joined(unwrapped(segment.text) if is_said else segment.text)
+        texts = records(segment.text) if is_said else [segment.text]
+        parts: dict[int, _Part] = {}
+        goes_on, item = isinstance(segment, Piece), first
+        for one in texts:
+            text, state, long = self._new(joined(one), caller, whole=whole)
+            if is_said:
+                text = without_small_talk(self._repeats.without_habits(caller, text))
+            for of_item in items(text) if is_said else [text]:
+                for chunk in self._cutter.cut(of_item):
+                    digest = self._digest(chunk)
+                    found = _State.KNOWN if digest in known else state
+                    number = item if item > first or not goes_on else GOES_ON
+                    parts[digest] = _Part(segment.channel, chunk, found, long, number)
+                item += 1
+        return parts, item
+
+    def _new(self, text: str, caller: str, *, whole: bool) -> tuple[str, _State, bool]:
+        """Return what is new in a text, what is known of it, and whether it is long."""
         state, long = _State.RAW, len(text) > HEAD + TAIL
         if not long:
             text = self._repeats.without(caller, text)
@@ -268,18 +286,7 @@ class Selector:
             folded, plain = self._folder.fold_and_check(text)
             state = _State.PLAIN if plain else _State.FOLDED
             text = folded if folded == text or long else self._repeats.without(caller, folded)
-        if is_said:
-            text = without_small_talk(self._repeats.without_habits(caller, text))
-        parts: dict[int, _Part] = {}
-        said = items(text) if is_said else [text]
-        goes_on = isinstance(segment, Piece)
-        for item, of_item in enumerate(said, first):
-            for chunk in self._cutter.cut(of_item):
-                digest = self._digest(chunk)
-                found = _State.KNOWN if digest in known else state
-                number = item if item > first or not goes_on else GOES_ON
-                parts[digest] = _Part(segment.channel, chunk, found, long, number)
-        return parts, first + len(said)
+        return text, state, long
 
     def _excerpt(self, digest: int, part: _Part, caller: str) -> Excerpt:
         text, state = part.text, part.state
