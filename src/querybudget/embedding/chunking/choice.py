@@ -17,7 +17,8 @@ from querybudget.coverage.observation import MAX_CHUNKS
 SAID_FIRST = MAX_CHUNKS // 2
 """New chunks of what is said that are looked at before any of what is fed to the model."""
 
-_DIGEST_MASK = (1 << 64) - 1
+_DIGEST_BITS = 64
+_DIGEST_MASK = (1 << _DIGEST_BITS) - 1
 _SORTED = 4_096  # numbers that are sorted to find the smallest, at most
 _WORDS = re.compile(r"[^\W\d_]{3,}").findall
 _ASCII_WORDS = re.compile(rb"[a-z]{3,}").findall
@@ -52,8 +53,13 @@ def chosen_of(parts: Mapping[int, _NewChunk], sent: Collection[int], seed: int) 
 
 
 def _smallest(count: int, numbers: Collection[int]) -> list[int]:
-    """Return the smallest of some numbers; to sort them is quicker unless they are very many."""
-    return sorted(numbers)[:count] if len(numbers) <= _SORTED else nsmallest(count, numbers)
+    """Return the smallest of some digests; to sort them is quicker unless they are very many."""
+    if len(numbers) > _SORTED:
+        return nsmallest(count, numbers)
+    # Digests are spread evenly, so nearly always so many of them are below this.
+    bound = (2 * count << _DIGEST_BITS) // len(numbers)
+    low = [number for number in numbers if number < bound]
+    return sorted(low if len(low) >= count else numbers)[:count]
 
 
 def _ranked(parts: Mapping[int, _NewChunk], seed: int) -> dict[int, tuple[int, float]]:

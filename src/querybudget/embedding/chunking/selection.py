@@ -190,7 +190,8 @@ class Selector:
         if new > MAX_READ:
             found = _within(found)
         parts: dict[int, _Part] = {}
-        before: list[tuple[tuple[int, ...], Channel]] = []
+        before: list[int] = []
+        channels: list[Channel] = []  # of each of them
         order: list[int] = []
         left, first = MAX_FOLDED, 0
         for segment, mark, digests in found:
@@ -203,17 +204,17 @@ class Selector:
                 parts.update({digest: read[digest] for digest in digests if digest not in parts})
                 self._remember(mark, digests)
             else:
-                before.append((digests, segment.channel))
+                before += digests
+                channels += itertools.repeat(segment.channel, len(digests))
                 if self._sent.get(mark) is not digests:
                     self._remember(mark, digests)
             order += digests
-        sent: dict[int, Channel] = {}
-        for digests, channel in reversed(before):  # of several channels, the first counts
-            sent.update(dict.fromkeys(digests, channel))
-        still_known = set(filter(known.__contains__, sent)) - parts.keys()
+        # Of several channels, the first counts.
+        sent = dict(zip(reversed(before), reversed(channels), strict=True))
+        still_known = set(filter(known.__contains__, sent)).difference(parts)
         chosen = chosen_of(parts, still_known, self._seed)
         excerpts: list[Excerpt] = []
-        for digest in filter(chosen.__contains__, dict.fromkeys(order)):
+        for digest in dict.fromkeys(filter(chosen.__contains__, order)):
             part = parts.get(digest)
             if part is None:
                 excerpts.append(Excerpt(digest, sent[digest]))
@@ -229,13 +230,18 @@ class Selector:
         segments = _spelt(_spread(segments))
         marks = [*map(hash, zip(itertools.repeat(caller), map(_TEXT, segments)))]
         before, is_known = self._sent_before.get, known.__contains__
-        found: list[_Found] = []
-        for segment, mark, sent in zip(segments, marks, map(self._sent.get, marks), strict=True):
-            digests = sent or before(mark)
-            if digests and not (is_known(digests[0]) or any(map(is_known, digests))):
-                digests = None  # none of it could be embedded, or all is forgotten
-            found.append((segment, mark, digests or None))
-        found = continued(found)
+        # Nothing is remembered of what could not be embedded, or of which all is forgotten.
+        found = continued(
+            [
+                (segment, mark, digests)
+                if (digests := sent or before(mark))
+                and (is_known(digests[0]) or any(map(is_known, digests)))
+                else (segment, mark, None)
+                for segment, mark, sent in zip(
+                    segments, marks, map(self._sent.get, marks), strict=True
+                )
+            ]
+        )
         if len(found) <= MAX_SEGMENTS:
             return found
         new = [n for n, (_, _, digests) in enumerate(found) if digests is None]

@@ -32,6 +32,7 @@ _FEWEST = 3  # runs that are no flags, and words that are known
 _PLACES = re.compile(r"(?<![\w-])\d{1,2}(?:[^\w\n]{1,4}\d{1,2}){8,}(?![\w-])")
 _GAP = re.compile(r"\D+")
 _TIED = 0.5  # share of the numbers that are tied to the next one by a hyphen
+_TIES = 4  # of so many numbers as `_PLACES` finds, at least
 _KNOWN = 0.6  # share of the words of three letters and more that are known
 
 _NUMBER = re.compile(r"\d+")
@@ -48,7 +49,7 @@ def spelt(text: str, knows: Knows) -> str:
         text = _SPELT.sub(_initials, text)
     if not text.isascii() and _REGIONAL_RUN.search(text):
         text = _without_regional(text)
-    if "1" in text and "-" in text:
+    if "1" in text and text.count("-") >= _TIES:
         text = _PLACES.sub(lambda found: _of_places(found[0], knows), text)
     return text
 

@@ -7,7 +7,8 @@ are cut into pieces: a model reads the words all the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from querybudget.embedding.normalization.wordplay import Knows
 
@@ -29,7 +30,26 @@ _PER_TURN = 5
 """Letters of a word for each place where its case changes, at most, that is no name of code."""
 
 _MAY_BE_IDENTIFIER = re.compile("[0-9][0-9A-Za-z_-]{5}").search
-_MAY_HAVE_DIGITS = re.compile("[A-Za-z]{2}[0-9][A-Za-z]{2}").search
+_KINDS = bytes(
+    ord(
+        "a"
+        if chr(sign).isalpha()
+        else "0"
+        if chr(sign).isdecimal()
+        else "-"
+        if sign == ord("-")
+        else " "
+    )
+    for sign in range(128)
+).ljust(256)
+"""Letters of ASCII as `a`, digits as `0`, and everything else but hyphens as a space."""
+
+_Substitution: TypeAlias = "tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]"
+_LETTERS, _LONG = b"a" * 16, b"a" * 12
+_UUID = b"-aaaa-aaaa-aaaa-"
+"""What `_RANDOM` finds has the first among its kinds, and what `_IDENTIFIER` finds has the second,
+once digits are letters. A UUID may be of digits alone; it has the third."""
+
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9:_-]{0,15}(?:\s[^<>]{0,40})?/?>")
 _PICTURE = re.compile(
     "[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f1e5\U0001f200-\U0001faff]"
@@ -82,7 +102,8 @@ def unmarked(text: str, knows: Knows) -> str:
         text = _bare(text, _PICTURE, _PER_PICTURE)
     if text.count("\n") >= _LINES - 1:
         text = _without_starts(text)
-    return _without_digits(text, knows) if _MAY_HAVE_DIGITS(text) else text
+    # Words with a digit inside do not overlap, so each of them is counted.
+    return _without_digits(text, knows) if _kinds(text).count(b"aa0aa") >= _FEWEST else text
 
 
 def without_identifiers(text: str) -> str:
@@ -91,10 +112,32 @@ def without_identifiers(text: str) -> str:
     Args:
         text: The text, decoded: codes look like identifiers.
     """
-    if not (_MAY_BE_IDENTIFIER(text) or _MAY_BE_RANDOM(text)):
+    expressions = _of_identifiers(text)
+    if not expressions or not (_MAY_BE_IDENTIFIER(text) or _MAY_BE_RANDOM(text)):
         return text
-    bare = _RANDOM.sub(_random, _GROUPED.sub(_group, _IDENTIFIER.sub("0", text)))
+    bare = text
+    for expression, meant in expressions:
+        bare = expression.sub(meant, bare)
     return bare if 2 * len(bare) >= len(text) else text
+
+
+def _of_identifiers(text: str) -> list[_Substitution]:
+    """Return the expressions that may find a word in a text which they replace; it is quick."""
+    kinds = _kinds(text)
+    solid = kinds.replace(b"0", b"a")
+    mixed = kinds.count(b"a0") + kinds.count(b"0a")  # letters and digits side by side
+    found: list[_Substitution] = []
+    if (mixed and _LONG in solid) or _UUID in solid:
+        found.append((_IDENTIFIER, "0"))
+    if mixed >= _MIXED_GROUPS and solid.count(b"a-a") >= _MIXED_GROUPS:
+        found.append((_GROUPED, _group))
+    if _LETTERS in kinds:
+        found.append((_RANDOM, _random))
+    return found
+
+
+def _kinds(text: str) -> bytes:
+    return text.encode("ascii", "replace").translate(_KINDS)
 
 
 def _group(found: re.Match[str]) -> str:
@@ -119,6 +162,10 @@ def _without_digits(text: str, knows: Knows) -> str:
 def _without_starts(text: str) -> str:
     """Return a text without what all its lines begin with, but for digits, if they are short."""
     lines = text.split("\n")
+    # They begin alike in no more than the shortest of them: this tells most texts from such lists.
+    shortest = min(map(len, lines))
+    if shortest < _SHORTEST_START or len(text) >= (_LONGEST_LINE + shortest + 1) * len(lines):
+        return text
     start = _alike(_DIGITS.sub("0", text).split("\n"))
     own = sum(map(len, lines)) - start * len(lines)
     if start < _SHORTEST_START or own > _LONGEST_LINE * len(lines):

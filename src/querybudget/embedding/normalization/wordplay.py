@@ -51,6 +51,7 @@ _SAYS, _SAID = 4, 0.4  # letters of words that say something, and their share of
 _EVERYWHERE = 0.6  # share of words that have what was put into all of them
 _PUT_IN = (2, 3)  # letters of it
 _TRIED = 4
+_DIGITS = string.digits.encode()
 _KINDS = bytes(
     ord(
         "a"
@@ -218,7 +219,8 @@ def unnumbered(text: str) -> str:
     """Return a text of which each word or two has a number without these numbers."""
     if text.isascii() and not _may_be_numbered(text):
         return text
-    if sum(map(text.count, string.digits)) < _LEAST_WORDS // 2:
+    signs = text.encode("ascii", "replace")
+    if len(signs) - len(signs.translate(None, _DIGITS)) < _LEAST_WORDS // 2:
         return text
     runs = words = 0
     inside = False
