@@ -127,6 +127,8 @@ def touched(
         learnt: As for `honest_shares`.
         callers: As for `honest_shares`.
     """
+    if max(tails, default=0) <= 0:  # as of most callers
+        return UNTOUCHED
     found = [
         _touched_at(group, look, tails[look], suspects, honest_shares(look, learnt, callers))
         for look in _latest(group, tails)
@@ -167,12 +169,13 @@ def _touched_at(
 
 def _latest(group: Group, tails: Sequence[int]) -> list[int]:
     """Return the latest looks of a member that enough others have reached, `TOGETHER` at most."""
-    counted = [
-        look
-        for look in reversed(range(len(tails)))
-        if tails[look] >= 0 and tail_counts(group.looks, look)[0] >= ENOUGH
-    ]
-    return counted[:TOGETHER]
+    counted: list[int] = []
+    for look in reversed(range(len(tails))):
+        if tails[look] >= 0 and tail_counts(group.looks, look)[0] >= ENOUGH:
+            counted.append(look)
+            if len(counted) == TOGETHER:
+                break
+    return counted
 
 
 def _learnt_share(count: int, members: int, shipped: float) -> float:
