@@ -201,7 +201,6 @@ def _details(view: AccountView) -> list[str]:
     from querybudget.console.phrases import (  # noqa: PLC0415
         ago,
         override_words,
-        percent,
         pool_words,
         reason_words,
         score_words,
@@ -226,7 +225,7 @@ def _details(view: AccountView) -> list[str]:
         words = score_words(view.score)
         lines.append(f"  score {view.score / 1e6:.2f} after {view.calls} calls: {words}")
         lines += [f"    {one.share / 1e6:+.2f} {reason_words(one)}" for one in view.reasons]
-        lines.append(f"    It has entered {percent(view.covered, 1)} of all cells.")
+        lines.append(f"    It has entered {_entered(view)}.")
     lines += [f"  {words}" for words in touched_words(view.touched)]
     if view.group:
         lines.append(f"  linked into {view.group}: `querybudget groups {view.group}` says why")
@@ -239,6 +238,13 @@ def _details(view: AccountView) -> list[str]:
         why = f": {override.reason}" if override.reason else ""
         lines.append(f"  override {override.id}: {override_words(override)}{end}{by}{why}")
     return lines
+
+
+def _entered(view: AccountView) -> str:
+    from querybudget.coverage.observation import BUCKETS  # noqa: PLC0415
+    from querybudget.units import MICRO  # noqa: PLC0415
+
+    return f"{round(view.covered * BUCKETS / MICRO):,} of {BUCKETS:,} buckets"
 
 
 def _whole(time: int) -> int:

@@ -30,7 +30,7 @@ from querybudget.coverage.group import (
     GroupChange,
 )
 from querybudget.coverage.most_suspect import judged
-from querybudget.coverage.observation import FINE, Chunk, Observation
+from querybudget.coverage.observation import BUCKETS, CELLS_PER_BUCKET, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
 from querybudget.coverage.stream import FORM, MOST, Newest, Stream, begins
@@ -51,9 +51,7 @@ NEWEST = 8
 FED = -1
 """Number of the stream of what is fed, which is judged as a whole alone: documents differ more."""
 
-_CELLS_PER_BIT = 2
-"""Cells that are one piece of ground. Which cells these are follows from the deployment's key."""
-_CELL_BYTES = FINE // _CELLS_PER_BIT // 8
+_CELL_BYTES = BUCKETS // 8
 _OPAQUE_BITS = 384
 _OPAQUE_BYTES = frozenset({0, _OPAQUE_BITS // 8, 64})
 """Sizes of the bitmap of what cannot be read: before the first, and of profiles that are older."""
@@ -169,8 +167,8 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
 
     def novelty(self, observation: Observation) -> int:
         """Return how many new buckets a call would enter, at most one for each of its chunks."""
-        cells = {chunk.cell // _CELLS_PER_BIT for chunk in observation.said if chunk.cell >= 0}
-        cells.update(chunk.cell // _CELLS_PER_BIT for chunk in observation.fed if chunk.cell >= 0)
+        cells = {chunk.cell // CELLS_PER_BUCKET for chunk in observation.said if chunk.cell >= 0}
+        cells.update(chunk.cell // CELLS_PER_BUCKET for chunk in observation.fed if chunk.cell >= 0)
         entered = self.cells
         new = sum([not entered[cell >> 3] >> (cell & 7) & 1 for cell in cells])
         if observation.opaque:
@@ -322,7 +320,7 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
         """Return the chunks that enter new ground, and their items; note where they have been."""
         new, bits = list[int](), self.cells
         for place, chunk in enumerate(chunks):
-            cell = chunk.cell // _CELLS_PER_BIT  # below zero without one
+            cell = chunk.cell // CELLS_PER_BUCKET  # below zero without one
             if cell >= 0 and not bits[cell >> 3] >> (cell & 7) & 1:
                 bits[cell >> 3] |= 1 << (cell & 7)
                 new.append(place)

@@ -9,7 +9,12 @@ import msgspec
 from querybudget.coverage.reason import Touched
 
 FINE = 4096
-"""Number of fine cells. Two with successive numbers are a bucket, which quotas in buckets count."""
+"""Number of fine cells. Which of them are a bucket together follows from the deployment's key."""
+
+CELLS_PER_BUCKET = 2
+
+BUCKETS = FINE // CELLS_PER_BUCKET
+"""Number of buckets, which quotas in buckets count."""
 
 COARSE = 256
 """Number of coarse cells; every fine cell lies in one of them."""

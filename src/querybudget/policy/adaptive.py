@@ -39,8 +39,16 @@ class Adaptive(Struct, frozen=True):
     ] = 900_000
 
 
-def adaptive(written: Adaptive | None, problems: Problems) -> Adaptive | None:
-    """Return how the threshold is set, checked; None where the shipped one holds."""
+def adaptive(
+    written: Adaptive | None, problems: Problems, *, counts_buckets: bool
+) -> Adaptive | None:
+    """Return how the threshold is set, checked; None where the shipped one holds.
+
+    Args:
+        written: As it is written.
+        problems: Takes what is wrong.
+        counts_buckets: Whether any budget counts buckets, which alone have a sweep score.
+    """
     path: Path = ("adaptive", "disturb")
     given = written is not None and "disturb" in problems.keys(("adaptive",))
     if written and given and not 0 < written.disturb <= MOST_DISTURBED and not problems.wrong(path):
@@ -51,4 +59,6 @@ def adaptive(written: Adaptive | None, problems: Problems) -> Adaptive | None:
         side = "at most" if key == "floor" else "at least"
         shipped = in_units(SUSPECT_SCORE)
         problems.add(("adaptive", key), f"expected {side} {shipped}, the shipped threshold")
+    if written and not counts_buckets:
+        problems.add(("adaptive",), "expected a budget in buckets beside `adaptive`, found none")
     return written

@@ -139,6 +139,7 @@ def _policy(node: Node, problems: Problems) -> Policy:
     identity = build_identity.identity(written.identity, written.server, problems)
     built = tuple(budget for budget in budgets if budget is not None)
     units = {budget.name: budget.quota.unit for budget in built}
+    counts_buckets = Unit.BUCKETS in units.values()
     overrides, sources = _overrides(
         written, override_words.Known(units, identity, partitions), problems
     )
@@ -185,13 +186,13 @@ def _policy(node: Node, problems: Problems) -> Policy:
         metrics=written.metrics,
         watch=written.watch,
         embedding=build_embedding.embedding(written.embedding, problems),
-        adaptive=adaptive(written.adaptive, problems),
+        adaptive=adaptive(written.adaptive, problems, counts_buckets=counts_buckets),
         linking=linking(
             written.linking,
             tuple(partitions),
             [each.per for each in written.budgets or ()],
             problems,
-            counts_buckets=any(each.quota.unit is Unit.BUCKETS for each in built),
+            counts_buckets=counts_buckets,
         ),
         capabilities=capabilities,
         tests=scenario_words.scenarios(written.tests, scenarios, problems),

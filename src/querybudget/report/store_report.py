@@ -12,7 +12,7 @@ import msgspec
 
 from querybudget import text
 from querybudget.admin.protocol import AccountView, Admin
-from querybudget.coverage.observation import FINE
+from querybudget.coverage.observation import BUCKETS, CELLS_PER_BUCKET
 from querybudget.report import pictures
 from querybudget.report.log_report import reasons_in_words
 from querybudget.report.page import Column, Page, Section, Tile
@@ -33,8 +33,6 @@ LEAST = 5_000
 """The least score that is listed: 0.01 as it is written."""
 
 CALLER = "caller"
-PAIR = 2
-"""Cells of a bit in a profile's bitmap."""
 
 SWEEPERS = (
     Column("Account", code=True),
@@ -176,9 +174,9 @@ def _map(accounts: Sequence[AccountView], codebook: Codebook | None) -> Section:
 
 
 def cells_of(bitmap: bytes) -> list[int]:
-    """Return the cells of the pairs that a profile's bitmap has."""
-    pairs = [bit for bit in range(FINE // PAIR) if bitmap[bit >> 3] >> (bit & 7) & 1]
-    return [PAIR * pair + one for pair in pairs for one in range(PAIR)]
+    """Return the cells of the buckets that a profile's bitmap has."""
+    buckets = [bit for bit in range(BUCKETS) if bitmap[bit >> 3] >> (bit & 7) & 1]
+    return [CELLS_PER_BUCKET * one + cell for one in buckets for cell in range(CELLS_PER_BUCKET)]
 
 
 def _scores(callers: Sequence[AccountView]) -> Section:
@@ -192,9 +190,7 @@ def _scores(callers: Sequence[AccountView]) -> Section:
         heights=(4.2, 4.6),
     )
     points = [
-        StoredAccount(one.covered * FINE // PAIR // MICRO, one.score)
-        for one in callers
-        if one.covered
+        StoredAccount(one.covered * BUCKETS // MICRO, one.score) for one in callers if one.covered
     ]
     if points:
         section.draw = pictures.stored_scores(points)
