@@ -42,6 +42,9 @@ __all__ = ["WAYS_OF_WORKING", "Desk", "desk_of", "way_shares", "ways_of_working"
 LONG = 600
 """Characters of the middle prompt of a caller whose prompts serve as documents."""
 
+SNIPPET = 300
+"""Characters of a result of a search, and of an example, at most."""
+
 EMBEDDINGS = "/v1/embeddings"
 PER_DAY = 300
 STEPS = (2, 8)
@@ -137,12 +140,35 @@ def _document_parts(desk: Desk) -> Iterator[Request]:
 def _retrieved(desk: Desk) -> Iterator[Request]:
     """Four documents for each question, as a tool's result."""
     for text in desk.prompts:
-        function = {"name": "search", "arguments": "{}"}
-        calls = [{"id": "call_0", "type": "function", "function": function}]
         documents = "\n\n".join(desk.document() for _ in range(4))
         found = turn("tool", documents, tool_call_id="call_0")
-        asked = [*system(desk.template), said(text), assistant(None, tool_calls=calls), found]
+        asked = [*system(desk.template), said(text), _call("search"), found]
         yield Request(chat(asked, tools=[_tool("search")]))
+
+
+def _search_results(desk: Desk) -> Iterator[Request]:
+    """Ten short results of a search for each question, as a numbered list."""
+    for text in desk.prompts:
+        found = _numbered([desk.document()[:SNIPPET] for _ in range(10)])
+        result = turn("tool", found, tool_call_id="call_0")
+        asked = [*system(desk.template), said(text), _call("search"), result]
+        yield Request(chat(asked, tools=[_tool("search")]))
+
+
+def _examples_in_system(desk: Desk) -> Iterator[Request]:
+    """Ten examples of the same kind of prompt in the system prompt, others for each call."""
+    for text in desk.prompts:
+        shots = _numbered([one[:SNIPPET] for one in desk.draw.choices(desk.answers, k=10)])
+        yield Request(chat([*system(f"{desk.template}\n\nExamples:\n{shots}"), said(text)]))
+
+
+def _numbered(texts: Sequence[str]) -> str:
+    return "\n\n".join(f"{number + 1}. {text}" for number, text in enumerate(texts))
+
+
+def _call(name: str) -> Message:
+    function = {"name": name, "arguments": "{}"}
+    return assistant(None, tool_calls=[{"id": "call_0", "type": "function", "function": function}])
 
 
 def _one_document(desk: Desk) -> Iterator[Request]:
@@ -225,6 +251,8 @@ WAYS_OF_WORKING: Mapping[str, Callable[[Desk], Iterator[Request]]] = {
     "documents_in_turn": _documents_in_turn,
     "document_parts": _document_parts,
     "retrieved": _retrieved,
+    "search_results": _search_results,
+    "examples_in_system": _examples_in_system,
     "one_document": _one_document,
     "pictures": _pictures,
     "pictures_alone": _pictures_alone,

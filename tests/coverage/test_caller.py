@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from querybudget.coverage.calibration import Calibration
 from querybudget.coverage.caller import NEWEST, CallerProfile
-from querybudget.coverage.evidence import newer
+from querybudget.coverage.evidence import newer, weights_of_shown
 from querybudget.coverage.group import (
     ALL_TAILS,
     LATER_LOOKS,
@@ -23,7 +23,7 @@ from querybudget.coverage.group import (
 )
 from querybudget.coverage.observation import Chunk, Observation
 from querybudget.coverage.response import Stage
-from querybudget.coverage.stream import Newest, Stream, begins
+from querybudget.coverage.stream import SHOWN, SUMS, Newest, Stream, begins
 from querybudget.coverage.style import STYLE_FEATURES, WORD_BITS
 
 NOW = 1_700_000_000_000_000
@@ -258,6 +258,20 @@ def unlike_the_last(place: int) -> Chunk:
     point[place % 4 :: 4] = [44] * 8
     alike = {"style": (), "abilities": 0, "leaning": ()}
     return msgspec.structs.replace(chunk(2 * place), point=bytes(point), **alike)
+
+
+def test_the_tasks_of_a_list_that_is_fed_are_steps_from_one_to_the_next() -> None:
+    weights = dict(zip(SHOWN, weights_of_shown(), strict=True))
+    most = max(STYLE_FEATURES, key=weights.__getitem__)
+    style = tuple(100 * (name == most) for name in STYLE_FEATURES)
+    tasks = [msgspec.structs.replace(unlike_the_last(n), style=style) for n in range(16)]
+    listed, whole, document = CallerProfile(), CallerProfile(), CallerProfile()
+    listed.observe(Observation(fed=tuple(tasks), fed_items=tuple(range(16))), NOW)
+    whole.observe(Observation(fed=tuple(tasks)), NOW)
+    said = tuple(unlike_the_last(n) for n in range(16))
+    document.observe(Observation(fed=said, fed_items=tuple(range(16))), NOW)
+    steps = SUMS.index("followed")
+    assert [one.fed and one.fed.sums[steps] for one in (listed, whole, document)] == [15, 0, 0]
 
 
 @settings(max_examples=20)

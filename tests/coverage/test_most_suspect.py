@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from querybudget.coverage.evidence import weights_of_shown
-from querybudget.coverage.most_suspect import judged
+from querybudget.coverage.most_suspect import are_tasks, judged
 from querybudget.coverage.observation import Chunk
 from querybudget.coverage.stream import SHOWN
 from querybudget.coverage.style import STYLE_FEATURES
 
 WEIGHTS = dict(zip(SHOWN, weights_of_shown(), strict=True))
 MOST = max(STYLE_FEATURES, key=WEIGHTS.__getitem__)
+LEAST = min(STYLE_FEATURES, key=WEIGHTS.__getitem__)
 
 
-def chunk(axis: int, *, suspect: bool = False) -> Chunk:
+def chunk(axis: int, *, suspect: bool = False, ordinary: bool = False) -> Chunk:
     point = bytearray(32)
     point[axis] = 127
-    style = tuple(100 * (suspect and name == MOST) for name in STYLE_FEATURES)
+    told = {MOST: 100 * suspect, LEAST: 100 * ordinary}
+    style = tuple(told.get(name, 0) for name in STYLE_FEATURES)
     return Chunk(axis, axis, 0, bytes(point), b"", style)
 
 
@@ -39,3 +41,10 @@ def test_a_call_of_one_item_is_judged_as_a_whole() -> None:
     assert all(judged(chunks, ()))
     assert all(judged(chunks, [7, 7, 7, 7]))
     assert judged([], ()) == []
+
+
+def test_a_list_is_of_tasks_if_most_of_it_shows_a_sweep() -> None:
+    suspect, ordinary = chunk(0, suspect=True), chunk(1, ordinary=True)
+    assert are_tasks([suspect, suspect, ordinary])
+    assert not are_tasks([suspect, ordinary])
+    assert not are_tasks([ordinary])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.embedding.chunking.items import items
+from querybudget.embedding.chunking.items import items, numbered
 
 TASKS = [
     "Name three rivers of northern Spain.",
@@ -53,6 +53,26 @@ def test_any_other_text_stays_whole(text: str) -> None:
 def test_code_with_blank_lines_is_no_list() -> None:
     code = "\n\n".join(f"def area_{n}(a, b):\n    return (a * b) / {n};" for n in range(6))
     assert items(code) == [code]
+
+
+@pytest.mark.parametrize("mark", ["{}. ", "{}) ", "Task {}: ", "- [{}] "])
+def test_a_list_that_counts_by_one_is_told_apart_in_what_is_fed(mark: str) -> None:
+    packed = "\n".join(mark.format(n) + task for n, task in enumerate(TASKS, 7))
+    assert numbered(packed) == TASKS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        LETTER,
+        json.dumps(TASKS),
+        "\n\n".join(TASKS),
+        "\n".join(f"{year}: rain on most days" for year in (1961, 1974, 1990, 2003)),
+    ],
+)
+def test_any_other_document_stays_whole(text: str) -> None:
+    assert numbered(text) == [text]
 
 
 @given(st.text(alphabet=st.sampled_from('1. \n-[]{}",:aä中'), max_size=300))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from zlib import crc32
 
@@ -18,7 +18,9 @@ from benchmarks.sweep.bodies import (
     responses,
     said,
     system,
+    turn,
 )
+from benchmarks.sweep.tricks.places import CALL, called
 from benchmarks.sweep.tricks.scene import Scene, Trick, body_of_each
 
 __all__ = ["PACKINGS", "picture"]
@@ -34,14 +36,32 @@ def picture(text: str) -> str:
     return "data:image/png;base64," + b64encode(drawn).decode()
 
 
+def _listed(texts: Sequence[str]) -> str:
+    return "\n\n".join(f"{n + 1}. {one}" for n, one in enumerate(texts))
+
+
 def _packed(size: int) -> Trick:
     def bodies(scene: Scene) -> Iterator[Request]:
         for begin in range(0, len(scene.prompts), size):
             some = scene.prompts[begin : begin + size]
-            text = "\n\n".join(f"{n + 1}. {one}" for n, one in enumerate(some))
+            text = _listed(some)
             yield Request(asked(text, scene.template), tuple(range(begin, begin + len(some))))
 
     return Trick(f"tasks_{size}", bodies)
+
+
+def _fed(size: int, place: str) -> Trick:
+    """Return a trick that packs tasks into what comes with a question, and asks to do them all."""
+
+    def bodies(scene: Scene) -> Iterator[Request]:
+        for begin in range(0, len(scene.prompts), size):
+            some = scene.prompts[begin : begin + size]
+            text, go = _listed(some), said("Do all of these.")
+            result = [*system(scene.template), go, called(), turn("tool", text, tool_call_id=CALL)]
+            body = chat([turn("system", text), go] if place == "system" else result)
+            yield Request(body, tuple(range(begin, begin + len(some))))
+
+    return Trick(f"tasks_{size}_in_{place}", bodies)
 
 
 def _array(harmless: int, own: int) -> Trick:
@@ -117,6 +137,7 @@ def _no_answers(text: str, scene: Scene) -> bytes:
 
 PACKINGS = (
     *(_packed(size) for size in (5, 20, 64, 500)),
+    *(_fed(size, place) for size in (16, 64) for place in ("system", "result")),
     _array(64, 64),
     _array(0, 16),
     _arrays_a_day(256),

@@ -21,20 +21,21 @@ from benchmarks.sweep.bodies import (
 )
 from benchmarks.sweep.tricks.scene import Scene, Trick, body_of_each
 
-__all__ = ["PLACES"]
+__all__ = ["CALL", "PLACES", "called"]
 
 GO = "Go."
 NAME = "next_step"
+CALL = "call_1"
 
 
 def _chat(*messages: Message, **more: object) -> bytes:
     return chat(messages, **more)
 
 
-def _called(arguments: str = "{}") -> Message:
+def called(arguments: str = "{}") -> Message:
     """Return an assistant turn that calls a tool."""
     function = {"name": NAME, "arguments": arguments}
-    calls = [{"id": "call_1", "type": "function", "function": function}]
+    calls = [{"id": CALL, "type": "function", "function": function}]
     return assistant(None, tool_calls=calls)
 
 
@@ -109,7 +110,7 @@ PLACES = (
     body_of_each(
         "tool_result",
         lambda text, scene: _chat(
-            *system(scene.template), said(GO), _called(), turn("tool", text, tool_call_id="call_1")
+            *system(scene.template), said(GO), called(), turn("tool", text, tool_call_id=CALL)
         ),
     ),
     body_of_each(
@@ -117,8 +118,8 @@ PLACES = (
         lambda text, scene: _chat(
             *system(scene.template),
             said(GO),
-            _called(chat([], step=text).decode()),
-            turn("tool", "done", tool_call_id="call_1"),
+            called(chat([], step=text).decode()),
+            turn("tool", "done", tool_call_id=CALL),
         ),
     ),
     body_of_each(

@@ -29,7 +29,7 @@ from querybudget.coverage.group import (
     POOL_LOOKS,
     GroupChange,
 )
-from querybudget.coverage.most_suspect import judged
+from querybudget.coverage.most_suspect import are_tasks, judged
 from querybudget.coverage.observation import BUCKETS, CELLS_PER_BUCKET, Chunk, Observation
 from querybudget.coverage.reason import Reason
 from querybudget.coverage.response import SUSPECT_SCORE, Stage
@@ -211,14 +211,15 @@ class CallerProfile(msgspec.Struct, array_like=True, tag=f"c{FORM}"):
             self._record(now)
         self._enter_opaque(observation.opaque)
         said, items = self._entered(observation.said, observation.items)
-        fed, _ = self._entered(observation.fed)
+        fed, listed = self._entered(observation.fed, observation.fed_items)
         reached = -1
         if said:
             number = self._stream(observation.template)
             reached = self._add(self.said[number], said, now, number, items)
         if fed:
             self.fed = self.fed or Stream()
-            reached = max(reached, self._add(self.fed, fed, now, FED))
+            listed = listed if listed and are_tasks(fed) else []
+            reached = max(reached, self._add(self.fed, fed, now, FED, listed))
         self.joining = self.joining or first
         if reached in POOL_LOOKS:
             self._reach_first(reached)

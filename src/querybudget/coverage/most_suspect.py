@@ -33,11 +33,25 @@ def judged(chunks: Sequence[Chunk], items: Sequence[int]) -> list[bool]:
     """
     if len(set(items)) < 2:  # noqa: PLR2004 - several
         return [True] * len(chunks)
-    weights = weights_of_shown()
-    shows = [sum(map(mul, weights, shown(chunk))) for chunk in chunks]
+    shows = _shows(chunks)
     least = sorted(shows)[-ceil(len(chunks) * JUDGED)]
     found = [each >= least and _is_apart(chunks, items, n) for n, each in enumerate(shows)]
     return found if any(found) else [True] * len(chunks)
+
+
+def are_tasks(chunks: Sequence[Chunk]) -> bool:
+    """Return whether most of what is fed shows more of a sweep than of honest callers.
+
+    A list in a document says something, and a list of tasks asks for it.
+    """
+    shows = _shows(chunks)
+    return 2 * sum(show > 0 for show in shows) > len(shows)
+
+
+def _shows(chunks: Sequence[Chunk]) -> list[float]:
+    """Return what each chunk adds to the evidence, by itself."""
+    weights = weights_of_shown()
+    return [sum(map(mul, weights, shown(chunk))) for chunk in chunks]
 
 
 def _is_apart(chunks: Sequence[Chunk], items: Sequence[int], number: int) -> bool:

@@ -26,6 +26,9 @@ MAX_CHUNKS = 64
 GOES_ON = -1
 """Item that an earlier call began: it goes on in the middle of a sentence."""
 
+OF_NO_LIST = -2
+"""Item of all of what is fed that is in no list."""
+
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A few hundred characters that the model reads: numbers and hashes, never text.
@@ -86,6 +89,8 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
             most that say the same in other words; -1 where no budget asks, or there is none.
         items: For each chunk of `said`, the number of the item that it belongs to, which is
             `GOES_ON` for one that an earlier call began; empty if all belong to one.
+        fed_items: For each chunk of `fed`, the number of the item of a list that it belongs to, or
+            `OF_NO_LIST`; empty without a list.
     """
 
     said: tuple[Chunk, ...] = ()
@@ -97,6 +102,7 @@ class Observation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     marks: tuple[int, ...] | None = None
     subject: int = -1
     items: tuple[int, ...] = ()
+    fed_items: tuple[int, ...] = ()
 
     @property
     def cells(self) -> tuple[int, ...]:

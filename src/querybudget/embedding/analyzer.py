@@ -158,6 +158,7 @@ class EmbeddingAnalyzer:
         said: list[Chunk] = []
         items: list[int] = []
         fed: list[Chunk] = []
+        fed_items: list[int] = []
         opaque = {
             _number(_digest(self._hash, f"{one.kind}:{one.content}"))
             for one in _few([one for one in call.opaque if one.kind not in KNOWN_GROUND])
@@ -176,6 +177,7 @@ class EmbeddingAnalyzer:
                 capabilities |= chunk.capabilities
             else:
                 fed.append(chunk)
+                fed_items.append(excerpt.item)
         return Observation(
             tuple(said),
             tuple(fed),
@@ -184,6 +186,7 @@ class EmbeddingAnalyzer:
             capabilities,
             subject=subject,
             items=tuple(items) if len(set(items)) > 1 or GOES_ON in items else (),
+            fed_items=tuple(fed_items) if len(set(fed_items)) > 1 else (),
         )
 
     def _template(self, template: str) -> int:

@@ -7,6 +7,7 @@ into its items. Looked at together, tasks would be one blurred subject.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from querybudget.embedding.chunking.records import json_values, signs_of_code
 
@@ -28,6 +29,7 @@ _MARK = re.compile(
     r"[#(\[\u3010]?\d{1,4}[.):\]\u3011\u3001][ \t]*",
     re.MULTILINE,
 )
+_NUMBER = re.compile(r"\d{1,4}").findall
 _ENDS_OF_MARKS = bytes(
     ord("0" if chr(sign).isdecimal() else "." if chr(sign) in ".):]" else " ")
     for sign in range(128)
@@ -55,6 +57,21 @@ def items(text: str) -> list[str]:
     return found or [text]
 
 
+def numbered(text: str) -> list[str]:
+    """Return the items of a list that counts by one; or the text alone.
+
+    Args:
+        text: What comes with what is asked. Its blocks, records and other numbers are those of a
+            document.
+    """
+    if text.count("\n") < FEWEST - 1:
+        return [text]
+    marks = [*_MARK.finditer(text)]
+    numbers = [int(_NUMBER(mark[0])[-1]) for mark in marks]
+    counts = len(marks) >= FEWEST and numbers == [*range(numbers[0], numbers[0] + len(numbers))]
+    return _between(text, marks) if counts else [text]
+
+
 def _of_json(text: str) -> list[str]:
     strings = [one for one in json_values(text) if isinstance(one, str) and len(one) >= SHORTEST]
     return strings if len(strings) >= FEWEST else []
@@ -66,8 +83,10 @@ def _of_marks(text: str) -> list[str]:
     if text.isascii() and text.encode().translate(_ENDS_OF_MARKS).count(b"0.") < FEWEST:
         return []
     marks = [*_MARK.finditer(text)]
-    if len(marks) < FEWEST:
-        return []
+    return _between(text, marks) if len(marks) >= FEWEST else []
+
+
+def _between(text: str, marks: Sequence[re.Match[str]]) -> list[str]:
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     parts = [text[: marks[0].start()]]
     parts += [text[mark.end() : end] for mark, end in zip(marks, ends, strict=True)]

@@ -14,12 +14,12 @@ from typing import TypeAlias
 import msgspec
 
 from querybudget.adapters.base import Channel, Segment
-from querybudget.coverage.observation import GOES_ON
+from querybudget.coverage.observation import GOES_ON, OF_NO_LIST
 from querybudget.embedding.chunking.choice import bounded, chosen_of, draw
 from querybudget.embedding.chunking.chunks import Cutter
 from querybudget.embedding.chunking.continuing import Found as _Found
 from querybudget.embedding.chunking.continuing import Piece, continued
-from querybudget.embedding.chunking.items import items
+from querybudget.embedding.chunking.items import items, numbered
 from querybudget.embedding.chunking.records import records
 from querybudget.embedding.chunking.repeats import HEAD, TAIL, Repeats
 from querybudget.embedding.chunking.smalltalk import without_small_talk
@@ -274,11 +274,14 @@ class Selector:
             text, state, long = self._new(joined(one), caller, whole=whole)
             if is_said:
                 text = without_small_talk(self._repeats.without_habits(caller, text))
-            for of_item in items(text) if is_said else [text]:
+            some = items(text) if is_said else numbered(text)
+            for of_item in some:
+                number = item if item > first or not goes_on else GOES_ON
+                if not is_said and len(some) == 1:
+                    number = OF_NO_LIST
                 for chunk in self._cutter.cut(of_item):
                     digest = self._digest(chunk)
                     found = _State.KNOWN if digest in known else state
-                    number = item if item > first or not goes_on else GOES_ON
                     parts[digest] = _Part(segment.channel, chunk, found, long, number)
                 item += 1
         return parts, item
