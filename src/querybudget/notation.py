@@ -232,7 +232,12 @@ def share(text: str) -> int:
     number, scale = (text.strip()[:-1], MICRO // 100) if percent else (text, MICRO)
     value = _scaled(number, scale, "a share such as `0.5`")
     if value > MICRO:
-        raise ValueError(f"expected a share from 0 to 1, found {brief(text)}")
+        near = (
+            ""
+            if percent or not 2 * MICRO < value <= 100 * MICRO
+            else f" (did you mean `{number.strip()}%`?)"
+        )
+        raise ValueError(f"expected a share from 0 to 1, found {brief(text)}{near}")
     return value
 
 

@@ -52,7 +52,7 @@ def adaptive(
     path: Path = ("adaptive", "disturb")
     given = written is not None and "disturb" in problems.keys(("adaptive",))
     if written and given and not 0 < written.disturb <= MOST_DISTURBED and not problems.wrong(path):
-        found = f"found `{in_units(written.disturb)}`"
+        found = f"found {in_units(100 * written.disturb)}%"
         problems.add(path, f"expected a share above 0, up to 20%, {found}")
     if written and not written.floor <= SUSPECT_SCORE <= written.ceiling:
         key = "floor" if written.floor > SUSPECT_SCORE else "ceiling"

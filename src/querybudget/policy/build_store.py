@@ -45,7 +45,8 @@ def _check_url(url: str, problems: Problems) -> bool:
     scheme, separator, _ = url.partition("://")
     if not (separator and _SCHEME.fullmatch(scheme)):
         message = "expected the URL of a store such as `memory://`"
-        problems.add(_url_path(problems), f"{message}, found something else")
+        near = f" (did you mean `{url}://`?)" if url in SCHEMES else ""
+        problems.add(_url_path(problems), f"{message}, found something else{near}")
         return False
     if guarantees_of(url) is None:
         known = [f"{name}://" for name in SCHEMES]

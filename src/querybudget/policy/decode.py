@@ -25,7 +25,13 @@ S = TypeVar("S", bound=Struct)
 FEW_KEYS = 6
 """A longer list of known keys is shown only if none of them is similar to an unknown one."""
 
-_OTHER_NAMES = {"token bucket": "gcra", "leaky bucket": "gcra"}
+_OTHER_NAMES = {
+    "token bucket": "gcra",
+    "leaky bucket": "gcra",
+    "observe": "shadow",
+    "monitor": "shadow",
+    "dry run": "shadow",
+}
 """What others call the words of a policy."""
 
 _NOTHING = Entries({})
@@ -235,7 +241,10 @@ def _leaf(field: Shape, node: Node, path: Path, problems: Problems) -> object:
         return UNSET
     words = _words(field.type)
     expected = field.notes.get("expected") or _expected(field.type, words)
-    _add_wrong(node, path, expected, problems, _near(node, words))
+    near = _near(node, words)
+    if field.type is int and isinstance(node, Scalar) and isinstance(node.value, str):
+        near = " in quotes, which is text" if node.value.isdecimal() and not node.template else near
+    _add_wrong(node, path, expected, problems, near)
     return UNSET
 
 
@@ -265,7 +274,7 @@ def _near(node: Node, words: Collection[str]) -> str:
     if isinstance(node, Scalar) and isinstance(node.value, str) and not node.template:
         name = node.value.replace("_", " ").replace("-", " ").lower()
         if _OTHER_NAMES.get(name) in words:
-            return f" (`{_OTHER_NAMES[name]}` is what others call a {name})"
+            return f" (here it is called `{_OTHER_NAMES[name]}`)"
         return nearest(node.value, words)
     return ""
 

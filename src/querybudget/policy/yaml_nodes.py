@@ -56,7 +56,10 @@ def from_text(text: str, environ: Mapping[str, str], problems: Problems) -> Node
         node = _EventReader(yaml.parse(text, Loader=_Loader), environ, problems).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        message = f"expected YAML, found a syntax error: {error.problem or error.context}"
+        problem = error.problem or error.context
+        if mark and text.split("\n")[mark.line].lstrip(" ").startswith("\t"):
+            problem = "a tab (indent with spaces)"
+        message = f"expected YAML, found a syntax error: {problem}"
         raise problems.stop((), message, mark.line + 1 if mark else 0) from None
     except yaml.YAMLError as error:
         problem = str(error).splitlines()[0]
