@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -243,6 +245,50 @@ def test_the_same_picture_sound_or_file_is_known_again(part: Any, kind: str) -> 
     assert call.segments == (Segment(Channel.SAID, "What is this?"),)
     again = chat({"role": "user", "content": [part]})
     assert again.opaque == call.opaque
+
+
+NOTE = "Explain how a canal lock works, and draw one. \u00e9\u4e2d"
+IN_BASE64 = base64.b64encode(NOTE.encode()).decode()
+TEXT_FILES: list[Any] = [
+    {"type": "file", "file": {"file_data": f"data:text/plain;base64,{IN_BASE64}"}},
+    {"type": "file", "file": {"file_data": IN_BASE64}},
+    {"type": "input_file", "file_data": f"data:application/octet-stream;base64,{IN_BASE64}"},
+    {"type": "input_file", "file_data": f"data:text/markdown;charset=utf-8,{quote(NOTE)}"},
+    {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "text/plain", "data": IN_BASE64},
+    },
+    {"inlineData": {"mimeType": "text/csv", "data": IN_BASE64.replace("+", "-").rstrip("=")}},
+    {"type": "image_url", "image_url": {"url": f"data:image/svg+xml;base64,{IN_BASE64}"}},
+]
+
+
+@pytest.mark.parametrize("part", TEXT_FILES)
+def test_a_file_that_is_text_is_read_as_a_document(part: Any) -> None:
+    call = chat({"role": "user", "content": [part]})
+    assert call.segments == (Segment(Channel.FED, NOTE),)
+    assert call.opaque == ()
+
+
+def test_a_text_that_is_a_file_of_text_is_read() -> None:
+    call = chat({"role": "user", "content": f"data:text/plain;base64,{IN_BASE64}"})
+    assert call.segments == (Segment(Channel.SAID, NOTE),)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%PDF-1.7 \0 and whatever else is in it",
+        NOTE.encode("utf-16"),
+        b"\xff" + NOTE.encode(),
+        b"too short",
+    ],
+)
+def test_a_file_that_is_no_text_is_opaque(data: bytes) -> None:
+    part = {"type": "file", "file": {"file_data": base64.b64encode(data).decode()}}
+    call = chat({"role": "user", "content": [part]})
+    assert call.segments == ()
+    assert [each.kind for each in call.opaque] == ["file"]
 
 
 def test_a_long_list_of_token_ids_is_at_most_64_entries_all_of_which_matter() -> None:

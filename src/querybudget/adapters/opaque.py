@@ -15,6 +15,7 @@ import msgspec
 from querybudget.adapters.base import Opaque
 from querybudget.adapters.lax import Json
 from querybudget.adapters.segment_names import Kind
+from querybudget.adapters.text_files import text_of_file
 
 LONGEST_CONTENT = 64
 """Characters of what identifies something; of anything longer there is a hash."""
@@ -23,6 +24,7 @@ MOST_VECTORS = 64
 """Entries of one list of lists of numbers. Of a longer list, neighbours are one entry."""
 
 MEDIA = frozenset({Kind.IMAGE, Kind.AUDIO, Kind.FILE})
+_FILES = frozenset({Kind.IMAGE, Kind.FILE})
 
 OPAQUE = {
     Kind.IMAGE: "image",
@@ -54,16 +56,23 @@ def opaque_of(kind: str, content: str | bytes) -> Opaque:
     return Opaque(kind, blake2b(content, digest_size=16).hexdigest())
 
 
-def opaque_in(kind: Kind, value: Json) -> list[Opaque]:
-    """Return what a member of some kind holds, which may be a list."""
+def opaque_in(kind: Kind, value: Json, texts: list[str] | None = None) -> list[Opaque]:
+    """Return what a member of some kind holds, which may be a list.
+
+    Args:
+        kind: The kind.
+        value: The member.
+        texts: Takes the texts of files that are text, in place of what is returned. Without it,
+            these are opaque too.
+    """
     if isinstance(value, str):
-        return [opaque_of(OPAQUE[kind], value)] if value else []
+        return _one(kind, value, texts) if value else []
     if not isinstance(value, list) or not {*map(type, value)}.isdisjoint(_NUMBERS):
-        return _one(kind, value)
+        return _one(kind, value, texts)
     lists = [item for item in value if isinstance(item, list)]
     if len(lists) == len(value) > 0:
         return _lists(kind, lists)
-    return [opaque for item in value for opaque in _one(kind, item)]
+    return [opaque for item in value for opaque in _one(kind, item, texts)]
 
 
 def kind_of_numbers(items: Json) -> Kind:
@@ -88,8 +97,13 @@ def rest_of(members: dict[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in members.items() if name not in _PLACES}
 
 
-def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], list[Opaque]]:
-    """Return a part of some type in two: what may be text, and its picture or file."""
+def part_without(
+    kind: str, members: dict[str, Json], texts: list[str]
+) -> tuple[dict[str, Json], list[Opaque]]:
+    """Return a part of some type in two: what may be text, and its picture or file.
+
+    `texts` takes the text of a file that is text.
+    """
     source, data = members.get("source"), members.get("data")
     media, taken = Kind.IMAGE if kind in _IMAGE_TYPES else Kind.FILE, ""
     holder = members
@@ -108,10 +122,15 @@ def part_without(kind: str, members: dict[str, Json]) -> tuple[dict[str, Json], 
     if not taken:
         return members, []
     rest = rest_of(holder)
-    return {**members, taken: rest} if holder is not members else rest, opaque_in(media, holder)
+    return {**members, taken: rest} if holder is not members else rest, opaque_in(
+        media, holder, texts
+    )
 
 
-def _one(kind: Kind, value: Json) -> list[Opaque]:
+def _one(kind: Kind, value: Json, texts: list[str] | None) -> list[Opaque]:
+    if texts is not None and kind in _FILES and (text := _text_of(value)):
+        texts.append(text)
+        return []
     name = OPAQUE[kind]
     if isinstance(value, dict) and kind in MEDIA:
         if found := _first(value, _PAYLOADS):
@@ -121,6 +140,13 @@ def _one(kind: Kind, value: Json) -> list[Opaque]:
     if value is None or isinstance(value, bool) or value in ("", [], {}):
         return []
     return [opaque_of(name, value if isinstance(value, str) else _json(value))]
+
+
+def _text_of(value: Json) -> str:
+    """Return the text of a file that is text; else nothing."""
+    if isinstance(value, dict):
+        return text_of_file(_first(value, _PAYLOADS), _mime(value))
+    return text_of_file(value)
 
 
 def _lists(kind: Kind, items: list[list[Json]]) -> list[Opaque]:

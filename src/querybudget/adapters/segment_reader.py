@@ -45,6 +45,7 @@ from querybudget.adapters.segment_names import (
     is_text,
     kind_of,
 )
+from querybudget.adapters.text_files import text_of_file
 
 _SAID, _FED = Channel.SAID, Channel.FED
 _LABEL, _SAID_KIND, _FED_KIND = Kind.LABEL, Kind.SAID, Kind.FED  # looked up for each member
@@ -127,7 +128,8 @@ class Reader:
             return
         kind = kind_of(name)
         if kind in OPAQUE:
-            self._read(self._media(kind, value), _EACH_SAID)
+            for rest, way in self._media(kind, value, _EACH_SAID):
+                self._read(rest, way)
         elif name in FED or kind is Kind.FED or (name == "text" and isinstance(value, dict)):
             self._read(value, _EACH_WORDS if kind is Kind.WORDS else _EACH_FED)
         elif kind is not None or name in ORDER or not is_id(value):
@@ -268,8 +270,10 @@ class Reader:
             channel = _FED
         shape = SHAPES[tuple(members)]
         if kind == "item_reference" or (shape.media and (kind != "text" or "source" in members)):
-            rest, opaque = part_without(lax.text(kind), members)
+            texts = list[str]()
+            rest, opaque = part_without(lax.text(kind), members, texts)
             if rest is not members:
+                entries += [(text, _IN_FED) for text in texts]
                 members, shape = rest, SHAPES[tuple(rest)]
                 self._opaque += opaque
         way = _IN_FED if channel is _FED else _IN_SAID
@@ -304,7 +308,7 @@ class Reader:
         elif kind in MEDIA and isinstance(value, dict) and not payload_of(value):
             entries.append((value, way))
         else:
-            entries += [(rest, way) for rest in self._media(kind, value)]
+            entries += self._media(kind, value, way)
 
     def _read_words(self, members: dict[str, Json], entries: list[_Entry]) -> None:
         """Add what is to be read of JSON that a model reads as it is, but names of servers."""
@@ -317,22 +321,26 @@ class Reader:
             elif kind is not Kind.LABEL or not isinstance(value, str) or is_text(value, kind):
                 entries.append((value, _WORDS))
 
-    def _media(self, kind: Kind, value: Json) -> list[Json]:
-        """Take what is no text, and return what there is beside it."""
+    def _media(self, kind: Kind, value: Json, way: _Way) -> list[_Entry]:
+        """Take what is no text, and return what there is beside it, and what is."""
         if len(self._opaque) > MOST_OPAQUE:
             raise TooMuchError(f"Expected at most {MOST_OPAQUE} pictures, files and the like.")
-        self._opaque += opaque_in(kind, value)
+        texts = list[str]()
+        self._opaque += opaque_in(kind, value, texts)
+        read: list[_Entry] = [(text, _IN_FED) for text in texts]
         if isinstance(value, str) or kind not in MEDIA:
-            return []
+            return read
         held = value if isinstance(value, list) else [value]
-        return [rest_of(each) for each in held if isinstance(each, dict)]
+        return [*read, *((rest_of(each), way) for each in held if isinstance(each, dict))]
 
     def _say(self, text: str, channel: Channel) -> None:
         if not text:
             return
         if text.startswith(PICTURES) and measure_input(text)[1]:
-            self._opaque.append(opaque_of("image" if is_picture(text) else "file", text))
-            return
+            if not (found := text_of_file(text)):
+                self._opaque.append(opaque_of("image" if is_picture(text) else "file", text))
+                return
+            text = found
         if channel is not self._channel:
             self._end()
             self._channel = channel

@@ -27,18 +27,26 @@ _SHARE = 0.6  # of its unknown words that are changed, at least
 _OF_ALL = 0.15  # of its words that are changed and long, at least
 _SIGNED = 3  # words with signs inside, of which half are words without them
 _SHARE_SIGNED = 0.5
+_PER_SIGNED = 16  # spaces of a text for each such word, at most
 _CUT = 2  # long words that are cut by a space, of a text in which all of them are put together
 _LONG, _SHORTEST_CUT = 7, 5  # letters of such a word, and of others in the same text
-_SIGNS = r"[-.*~_\u00b7]"
+_SIGNS = r"(?:[^\w\s]|_)"
 _WORDS = re.compile(r"[A-Za-z]+").sub
 _SIGNED_WORDS = re.compile(rf"(?<!\w)[A-Za-z]+(?:{_SIGNS}{{1,3}}[A-Za-z]+)+(?!\w)")
+_CONTRACTION = re.compile(r"[a-z]+['\u2019](?:s|t|d|m|re|ve|ll)").fullmatch
 _RUN = re.compile(r"(?<![\w'\u2019])[A-Za-z]+(?: [A-Za-z]+(?!\w))+")
 _RUNS, _RUNS_FOUND = _RUN.sub, _RUN.findall
 _LETTERS_ALONE = bytes(
     code if chr(code) in string.ascii_lowercase else ord(" ") for code in range(256)
 )
 _SIGNS_AND_LETTERS = bytes(
-    ord("a" if chr(code) in string.ascii_letters else "-" if chr(code) in "-.*~_?" else " ")
+    ord(
+        "a"
+        if chr(code) in string.ascii_letters
+        else "-"
+        if chr(code) in string.punctuation
+        else " "
+    )
     for code in range(256)
 )
 """Signs that may stand inside a word as `-`, and letters as `a`; what is not ASCII is encoded as a
@@ -106,6 +114,7 @@ class Mender:
         if not _may_be_signed(text):
             return text
         signed = {word.lower() for word in _SIGNED_WORDS.findall(text)}
+        signed = {word for word in signed if _CONTRACTION(word) is None}
         if len(signed) < _SIGNED:
             return text
         bare = {word: _IN_WORD("", word) for word in signed}
@@ -215,7 +224,7 @@ def _may_be_signed(text: str) -> bool:
     """Return whether enough words of a text may have signs inside; it is quick."""
     signs = b" " + text.encode("ascii", "replace").translate(_SIGNS_AND_LETTERS)
     before_letters = signs.count(b"-a") - signs.count(b" -a") - signs.count(b" --a")
-    return before_letters >= _SIGNED
+    return before_letters >= max(_SIGNED, text.count(" ") // _PER_SIGNED)
 
 
 def _lower_words(text: str) -> list[str]:
