@@ -69,7 +69,8 @@ def _among_other_words(text: str, scene: Scene) -> str:
 def _among_nonsense(text: str, scene: Scene) -> str:
     """Return a JSON list of the task and records of honest words at random, new each time."""
     words = sorted({word for word in " ".join(scene.cover).lower().split() if word.isalpha()})
-    records = [" ".join(scene.draw.choices(words, k=RECORD_WORDS)) for _ in range(RECORDS)]
+    some = words or scene.cover  # of code alone
+    records = [" ".join(scene.draw.choices(some, k=RECORD_WORDS)) for _ in range(RECORDS)]
     return json.dumps(scene.draw.sample([text, *records], RECORDS + 1), ensure_ascii=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import string
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ __all__ = ["MARKINGS"]
 
 _FIRST_REGIONAL = 0x1F1E6
 _PIECE = 5  # characters of a quoted piece
+_LONG_WORD, _WORDS = re.compile(r"\b(\w{2})(\w{3,})"), re.compile(r"\w+")
 
 
 def _of(name: str, change: Callable[[str], str]) -> Trick:
@@ -40,6 +42,11 @@ def _with_digits(text: str, scene: Scene) -> str:
         f"{start}{scene.draw.randrange(10)}{end}" if len(start) > 1 else start + end
         for start, end in halves
     )
+
+
+def _with_signs(text: str, scene: Scene) -> str:
+    sign = scene.draw.choice("|/`,(^")
+    return _LONG_WORD.sub(rf"\1{sign}\2", text)
 
 
 def _logged(text: str, scene: Scene) -> str:
@@ -75,6 +82,10 @@ MARKINGS = (
     text_of_each("words_as_links", _linked),
     text_of_each("digits_in_words", _with_digits),
     text_of_each("log_line_a_word", _logged),
+    _of("apostrophe_in_words", lambda text: _LONG_WORD.sub(r"\1'\2", text)),
+    text_of_each("sign_in_words", _with_signs),
+    _of("word_and_its_mirror", lambda text: " ".join(f"{w} {w[::-1]}" for w in text.split())),
+    _of("words_as_tags", lambda text: "".join(f"<{word}/>" for word in _WORDS.findall(text))),
     _of("pictures_between", lambda text: " \U0001f600 ".join(text.split())),
     _of("tag_a_word", lambda text: "".join(f"<w>{word}</w>" for word in text.split())),
     _of("latex_a_word", lambda text: " ".join(rf"\text{{{word}}}" for word in text.split())),

@@ -26,6 +26,7 @@ from benchmarks.sweep.tricks.scene import Scene, Trick, body_of_each
 __all__ = ["PACKINGS", "picture"]
 
 VOCABULARY = 100_000
+PIECE = 4
 
 
 def picture(text: str) -> str:
@@ -110,6 +111,18 @@ def _file(text: str, scene: Scene) -> bytes:
     return chat([*system(scene.template), said([{"type": "text", "text": "Go."}, part])])
 
 
+def _text_file(text: str, scene: Scene) -> bytes:
+    data = b64encode(text.encode()).decode()
+    part = {"type": "file", "file": {"file_data": f"data:text/plain;base64,{data}"}}
+    return chat([*system(scene.template), said([{"type": "text", "text": "Go."}, part])])
+
+
+def _in_parts(text: str, scene: Scene) -> bytes:
+    pieces = [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
+    parts = [{"type": "text", "text": piece} for piece in pieces]
+    return chat([*system(scene.template), said(parts)])
+
+
 def _by_reference(text: str, _: Scene) -> bytes:
     name = blake2b(text.encode(), digest_size=12).hexdigest()
     return responses([said([{"type": "input_file", "file_id": f"file-{name}"}])])
@@ -145,6 +158,8 @@ PACKINGS = (
     body_of_each("picture_of_text", _pictured),
     body_of_each("sound_of_text", _spoken),
     body_of_each("file_of_text", _file),
+    body_of_each("text_file", _text_file),
+    body_of_each("parts_of_four_letters", _in_parts),
     body_of_each("file_by_reference", _by_reference, RESPONSES),
     body_of_each("earlier_response", _stored, RESPONSES),
     body_of_each("n_0", _no_answers, CHAT),

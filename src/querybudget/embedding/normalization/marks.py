@@ -84,6 +84,9 @@ words of a list, unless spaces at their ends show that they are pieces."""
 _PER_CUT = 8
 """Pieces for each that begins or ends with a space, at most."""
 
+_CUT_LINES, _LONGEST_PIECE = 8, 9
+"""Lines of a text that may be pieces of it, and characters of one on the average with its end."""
+
 _COMMA = re.compile(r"""["']\s*,\s*["']""")
 _ESCAPED = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)")
 
@@ -181,7 +184,14 @@ def _alike(lines: Sequence[str]) -> int:
 
 
 def joined(text: str) -> str:
-    """Return a text with the pieces of one string together: ``"Ho" + "w do"``, ``["H", "o"]``."""
+    """Return a text with the pieces of one string together: ``"Ho" + "w do"``, ``["H", "o"]``.
+
+    Lines of a few characters are pieces too, if some begin or end with the space between words.
+    """
+    lines = text.count("\n") + 1
+    if lines >= _CUT_LINES and len(text) < _LONGEST_PIECE * lines:
+        pieces = text.split("\n")
+        text = "".join(pieces) if _are_cut(pieces) else text
     if text.count('"') < _QUOTES and text.count("'") < _QUOTES:
         return text
     return _PIECES.sub(_together, text)
@@ -193,7 +203,10 @@ def _bare(text: str, marks: re.Pattern[str], words: int) -> str:
     if len(found) < _FEWEST:
         return text
     bare = marks.sub(" ", text)
-    return bare if words * len(found) >= len(_WORD.findall(bare)) else text
+    beside = len(_WORD.findall(bare))
+    if beside < len(found) <= 2 * len({*found}):  # the marks are what it says
+        return marks.sub(lambda mark: " ".join(["", *_WORD.findall(mark[0]), ""]), text)
+    return bare if words * len(found) >= beside else text
 
 
 def _together(found: re.Match[str]) -> str:
@@ -206,7 +219,7 @@ def _together(found: re.Match[str]) -> str:
 
 def _are_cut(pieces: list[str]) -> bool:
     """Return whether some of the strings of a list begin or end with a space."""
-    cut = sum(piece[:1] == " " or piece[-1:] == " " for piece in pieces)
+    cut = sum(piece[:1] == " " != piece[1:2] or piece[-1:] == " " for piece in pieces)
     return cut * _PER_CUT >= len(pieces)
 
 
