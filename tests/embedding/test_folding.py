@@ -350,3 +350,64 @@ def test_marks_between_words_and_codes_leave_the_words(folder: Folder, text: str
 )
 def test_marks_that_say_something_stay(folder: Folder, text: str) -> None:
     assert folder.fold(text) == text
+
+
+HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').decode().rstrip("=")
+PROTEIN = "MKTAYIAKQRQISFVKSHFSRQLEERLGLIEVQAPILSRVGDGTQDNLSGAEKAVQVKVKALP"
+
+
+def drawn(size: int) -> str:
+    return base64.b64encode(random.Random(size).randbytes(size)).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        (f">seq1\n{PROTEIN}\n{PROTEIN[::-1]}", ">seq1"),
+        (f'"left-pad@1.3.0": integrity sha512-{drawn(64)}', '"left-pad@1.3.0": integrity'),
+        (f"-----BEGIN PUBLIC KEY-----\n{drawn(90)}\n-----END PUBLIC KEY-----", ""),
+    ],
+)
+def test_data_that_nobody_reads_is_taken_off_and_is_not_opaque(
+    folder: Folder, text: str, rest: str
+) -> None:
+    folded = folder.fold(text)
+    assert folded.replace(" 0 ", "").strip() == rest
+    assert folder.is_language(folded)
+
+
+def test_what_a_token_says_is_read_without_its_signature(folder: Folder) -> None:
+    claims = base64.urlsafe_b64encode(b'{"task":"Explain how a canal lock works"}').decode()
+    signature = drawn(32).translate(str.maketrans("+/", "-_")).rstrip("=")
+    folded = folder.fold(f"{HEADER}.{claims.rstrip('=')}.{signature}")
+    assert "Explain how a canal lock works" in folded
+    assert signature not in folded
+
+
+@pytest.mark.parametrize("sign", ["'", "\u2019", "|", "/", "\u20ac", "("])
+def test_words_with_any_sign_inside_are_read_as_the_words(folder: Folder, sign: str) -> None:
+    cut = f"ex{sign}plain how a ca{sign}nal lock wo{sign}rks in pl{sign}ain wo{sign}rds"
+    assert folder.fold(cut) == "explain how a canal lock works in plain words"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I don't know if she'll come, but we're sure they've got it and he'd like it.",
+        "Choose red/green, him/her or and/or, and say why you chose it.",
+    ],
+)
+def test_contractions_and_alternatives_stay(folder: Folder, text: str) -> None:
+    assert folder.fold(text) == text
+
+
+def test_words_that_are_tags_are_read(folder: Folder) -> None:
+    said = ["explain", "how", "a", "canal", "lock", "works", "in", "plain", "words"]
+    assert folder.fold("".join(f"<{word}/>" for word in said)).split() == said
+
+
+def test_lines_of_a_few_characters_are_pieces_of_one_text() -> None:
+    said = "explain how a canal lock works in plain words, and draw one"
+    assert joined("\n".join(said[at : at + 4] for at in range(0, len(said), 4))) == said
+    poem = "a\nb\nlock\nof\nthe\ncanal\nso\nwide\nand\nslow"
+    assert joined(poem) == poem

@@ -20,6 +20,7 @@ from querybudget.embedding.normalization import (
     wordplay,
 )
 from querybudget.embedding.normalization.ciphers import Cipher, cipher_of
+from querybudget.embedding.normalization.data import without_data
 from querybudget.embedding.normalization.decoding import decoded
 from querybudget.embedding.normalization.words import Reader
 
@@ -73,7 +74,7 @@ class Folder:
                 if joined != text:
                     text, unknown = joined, self._reader.unknown(joined)
                 return self._corrected(text, unknown, plain=True), True
-            text = self._unfolded(text)
+            text = self._unfolded(without_data(text))
             if text == before:
                 break
         return self._corrected(text, self._reader.unknown(text), plain=False), False
