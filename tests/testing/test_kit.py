@@ -119,6 +119,14 @@ async def test_a_fake_model_answers_in_turn_and_remembers() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("body", [b"{", b"[" * 100_000 + b"]" * 100_000])
+async def test_a_fake_model_answers_a_body_that_it_cannot_read(body: bytes) -> None:
+    driven = await drive(FakeModel(), http_scope(), request(body))
+    assert driven.error is None
+    assert driven.status == 200
+
+
+@pytest.mark.anyio
 async def test_a_fake_model_reports_no_usage_where_none_is_set() -> None:
     model = FakeModel(Reply(usage=None))
     assert "usage" not in (await drive(model, http_scope(), request(CHAT))).json

@@ -145,7 +145,7 @@ async def _health(request: Request) -> Response:  # noqa: ARG001 - Starlette giv
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {}
 
 
