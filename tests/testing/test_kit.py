@@ -120,10 +120,10 @@ async def test_a_fake_model_answers_in_turn_and_remembers() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("body", [b"{", b"[" * 100_000 + b"]" * 100_000])
-async def test_a_fake_model_answers_a_body_that_it_cannot_read(body: bytes) -> None:
+async def test_a_fake_model_refuses_a_body_that_it_cannot_read(body: bytes) -> None:
     driven = await drive(FakeModel(), http_scope(), request(body))
     assert driven.error is None
-    assert driven.status == 200
+    assert driven.status == 400
 
 
 @pytest.mark.anyio
