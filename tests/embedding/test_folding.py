@@ -406,6 +406,12 @@ def test_words_that_are_tags_are_read(folder: Folder) -> None:
     assert folder.fold("".join(f"<{word}/>" for word in said)).split() == said
 
 
+def test_words_that_are_links_are_read_without_their_addresses(folder: Folder) -> None:
+    said = ["explain", "how", "a", "canal", "lock", "works", "in", "plain", "words"]
+    links = " ".join(f"[{word}](http://e.org/{number})" for number, word in enumerate(said))
+    assert folder.fold(links).split() == said
+
+
 def test_lines_of_a_few_characters_are_pieces_of_one_text() -> None:
     said = "explain how a canal lock works in plain words, and draw one"
     assert joined("\n".join(said[at : at + 4] for at in range(0, len(said), 4))) == said

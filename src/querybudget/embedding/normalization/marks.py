@@ -204,7 +204,7 @@ def _bare(text: str, marks: re.Pattern[str], words: int) -> str:
         return text
     bare = marks.sub(" ", text)
     beside = len(_WORD.findall(bare))
-    if beside < len(found) <= 2 * len({*found}):  # the marks are what it says
+    if marks is _TAG and beside < len(found) <= 2 * len({*found}):  # they are what it says
         return marks.sub(lambda mark: " ".join(["", *_WORD.findall(mark[0]), ""]), text)
     return bare if words * len(found) >= beside else text
 
