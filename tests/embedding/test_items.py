@@ -69,6 +69,7 @@ def test_a_list_that_counts_by_one_is_told_apart_in_what_is_fed(mark: str) -> No
         json.dumps(TASKS),
         "\n\n".join(TASKS),
         "\n".join(f"{year}: rain on most days" for year in (1961, 1974, 1990, 2003)),
+        "1. salt\n2. flour and water\n3. yeast",
     ],
 )
 def test_any_other_document_stays_whole(text: str) -> None:
@@ -81,3 +82,10 @@ def test_no_letter_is_lost_and_none_is_read_twice(text: str) -> None:
     if text.strip()[:1] not in {"[", "{"}:
         assert "".join(found).count("中") <= text.count("中")
     assert len(found) == 1 or all(found)
+
+
+@given(st.lists(st.text(alphabet="ab ", max_size=30), min_size=1, max_size=6), st.integers(0, 99))
+def test_every_word_of_a_list_in_what_is_fed_is_read_once(said: list[str], first: int) -> None:
+    text = "\n".join(f"{number}. {one}" for number, one in enumerate(said, first))
+    words = [word for word in " ".join(numbered(text)).split() if word.isalpha()]
+    assert words == " ".join(said).split()

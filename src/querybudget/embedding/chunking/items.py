@@ -69,7 +69,7 @@ def numbered(text: str) -> list[str]:
     marks = [*_MARK.finditer(text)]
     numbers = [int(_NUMBER(mark[0])[-1]) for mark in marks]
     counts = len(marks) >= FEWEST and numbers == [*range(numbers[0], numbers[0] + len(numbers))]
-    return _between(text, marks) if counts else [text]
+    return (_between(text, marks) if counts else []) or [text]
 
 
 def _of_json(text: str) -> list[str]:
