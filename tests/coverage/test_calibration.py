@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from querybudget.coverage.calibration import BIN, BINS, Calibration, bin_of, threshold
+from querybudget.coverage.calibration import BIN, BINS, Calibration, bin_of, moved, threshold
 from querybudget.coverage.response import SUSPECT_SCORE
 
 histograms = st.lists(st.integers(0, 400), min_size=BINS, max_size=BINS)
@@ -45,3 +45,15 @@ def test_callers_with_high_scores_move_it_only_towards_leniency(
     before = threshold(histogram, calibration, SUSPECT_SCORE)
     if sum(histogram):
         assert threshold(more, calibration, SUSPECT_SCORE) >= min(before, calibration.ceiling) - BIN
+
+
+@given(st.integers(0, 1_600_000), st.integers(-400_000, 400_000))
+def test_a_calibration_refuses_nobody_whom_the_score_itself_does_not(
+    score: int, shift: int
+) -> None:
+    found = moved(score, shift)
+    assert found >= 0
+    assert score or not found
+    assert found < 1_000_000 or score >= 1_000_000
+    if 0 < score < 1_000_000 and 0 <= score + shift < 1_000_000:
+        assert found == score + shift

@@ -67,6 +67,6 @@ async def test_the_shipped_threshold_holds_where_the_policy_says_nothing() -> No
 
 
 async def test_a_call_that_no_bucket_budget_is_for_calibrates_nothing() -> None:
-    charged = await charge(RPM, adaptive=ADAPTIVE)
+    charged = await charge(RPM, BREADTH | {"match": {"tier": "keyless"}}, adaptive=ADAPTIVE)
     assert charged.calibration is None
     assert charged.profiled == ()

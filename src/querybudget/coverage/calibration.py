@@ -55,6 +55,22 @@ class Calibration(msgspec.Struct, frozen=True, gc=False):
         return (self.partition, self.newcomers) if self.newcomers else (self.partition,)
 
 
+def moved(score: int, shift: int) -> int:
+    """Return a score that a calibration moves; without a score, none.
+
+    It may make a caller suspect earlier than elsewhere, and refuses nobody: a score of 1 is
+    evidence that no honest source ever gave, and what is moved there is less.
+
+    Args:
+        score: The score, millionths.
+        shift: By which the calibration moves it.
+    """
+    if not score:
+        return 0
+    found = max(0, score + shift)
+    return min(found, MICRO - 1) if score < MICRO else found
+
+
 def bin_of(score: int) -> int:
     """Return the bin of a highest score, in millionths."""
     return min(max(score, 0) // BIN, BINS - 1)

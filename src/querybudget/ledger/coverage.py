@@ -22,6 +22,7 @@ import msgspec
 
 from querybudget import coverage as profiles  # it loads their classes when they are first used
 from querybudget.coverage import Reason, Stage
+from querybudget.coverage.calibration import moved
 from querybudget.ledger.bucket_line import BucketLine, share_of, window_of
 from querybudget.ledger.packed import profile_with
 from querybudget.ledger.suspects import (
@@ -242,11 +243,10 @@ def _scores(
     profile = account.profile
     score = profile.score(now) if profile else 0
     if score and type(profile) is profiles.CallerProfile:
-        score = max(0, score + shift)  # what callers are calibrated on says nothing of pools
+        score = moved(score, shift)  # what callers are calibrated on says nothing of pools
     if packed is None:
         return score, score
-    found = packed.score(now)
-    return (max(0, found + shift) if found else 0), score
+    return moved(packed.score(now), shift), score
 
 
 def _bucket_line(

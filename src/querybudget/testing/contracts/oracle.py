@@ -13,6 +13,7 @@ from fractions import Fraction
 from math import ceil
 
 from querybudget.coverage import Stage
+from querybudget.coverage.calibration import moved
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.coverage.population import SURE_SCORE, touched
@@ -255,8 +256,7 @@ class Oracle:
 
     def _score(self, charge: Charge, profile: CallerProfile | Group, now: int) -> int:
         """Return a score, calibrated; 0 is no score, and stays 0."""
-        score = profile.score(now)
-        return max(0, score + self._shift(charge)) if score else 0
+        return moved(profile.score(now), self._shift(charge))
 
     def _shift(self, charge: Charge) -> int:
         if charge.calibration is None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from querybudget.coverage import BucketResponse, Stage
-from querybudget.coverage.calibration import Calibration
+from querybudget.coverage.calibration import Calibration, moved
 from querybudget.coverage.caller import CallerProfile
 from querybudget.coverage.group import Group
 from querybudget.coverage.observation import COARSE, FINE, Chunk, Observation
@@ -231,7 +231,7 @@ class ProfileContract(StoreTests):
             decision = await store.reserve(
                 covered(), observation=seen(), profiled=profiled, calibration=calibration
             )
-            expected = max(0, score + group.shift(calibration))
+            expected = moved(score, group.shift(calibration))
             found = decision.lines[0].strain
             assert found == expected, f"expected {expected}, found {found}"
             new = await store.reserve(
