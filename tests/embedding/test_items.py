@@ -56,8 +56,9 @@ def test_code_with_blank_lines_is_no_list() -> None:
 
 
 @pytest.mark.parametrize("mark", ["{}. ", "{}) ", "Task {}: ", "- [{}] "])
-def test_a_list_that_counts_by_one_is_told_apart_in_what_is_fed(mark: str) -> None:
-    packed = "\n".join(mark.format(n) + task for n, task in enumerate(TASKS, 7))
+@pytest.mark.parametrize("step", [1, 2, 10])
+def test_a_list_that_counts_up_is_told_apart_in_what_is_fed(mark: str, step: int) -> None:
+    packed = "\n".join(mark.format(7 + step * n) + task for n, task in enumerate(TASKS))
     assert numbered(packed) == TASKS
 
 

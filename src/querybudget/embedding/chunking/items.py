@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from querybudget.embedding.chunking.records import json_values, signs_of_code
 
@@ -58,7 +59,7 @@ def items(text: str) -> list[str]:
 
 
 def numbered(text: str) -> list[str]:
-    """Return the items of a list that counts by one; or the text alone.
+    """Return the items of a list that counts up in equal steps; or the text alone.
 
     Args:
         text: What comes with what is asked. Its blocks, records and other numbers are those of a
@@ -68,7 +69,8 @@ def numbered(text: str) -> list[str]:
         return [text]
     marks = [*_MARK.finditer(text)]
     numbers = [int(_NUMBER(mark[0])[-1]) for mark in marks]
-    counts = len(marks) >= FEWEST and numbers == [*range(numbers[0], numbers[0] + len(numbers))]
+    steps = {after - before for before, after in pairwise(numbers)}
+    counts = len(marks) >= FEWEST and len(steps) == 1 and min(steps) > 0
     return (_between(text, marks) if counts else []) or [text]
 
 
