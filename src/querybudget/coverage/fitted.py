@@ -7,7 +7,7 @@ from __future__ import annotations
 
 BIAS = -4.19163
 CAP, FLOOR, CLIP, ALLOWANCE = 5.0, -4.0, 1.5, 3.0
-SUSPECT, CERTAIN = 2.0266, 7.6131
+SUSPECT, CERTAIN = 2.0266, 8.0
 """Evidence that at most 0.75 % of honest callers ever reach in their whole life, and evidence
 beyond what any of them reached; both by fits that had not seen the caller's source."""
 
