@@ -38,6 +38,11 @@ def test_a_task_among_records_is_read_by_itself(text: str) -> None:
     assert any(one.endswith(TASK) and len(one) < len(TASK) + 16 for one in records(text))
 
 
+def test_short_lines_of_a_chat_belong_to_the_record_before_them() -> None:
+    said = [f"<ann> {COVER[0]}", *["<bob> ok"] * 500, f"<ann> {TASK}"]
+    assert records("\n".join(said)) == [" ".join(said[:-1]), said[-1]]
+
+
 def test_what_is_around_records_is_read_too() -> None:
     around = "Look at these, please.", "What would you reply?"
     text = "\n".join([around[0], json.dumps(ALL), around[1]])

@@ -162,12 +162,11 @@ def _of_speakers(text: str) -> Sequence[str]:
 
 
 def _long_enough(parts: Sequence[str]) -> Iterator[str]:
-    before = ""
-    for part in map(str.strip, parts):
+    before: list[str] = []  # joined once: a chat may have any number of short lines
+    for part in filter(None, map(str.strip, parts)):
         if before and len(part) >= SHORTEST:
-            yield before
-            before = part
-        else:
-            before = f"{before} {part}".strip()
+            yield " ".join(before)
+            before = []
+        before.append(part)
     if before:
-        yield before
+        yield " ".join(before)
